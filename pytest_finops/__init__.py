@@ -1,1 +1,44 @@
-"""x"""
+"""AWS cost checks as pytest tests: everything that a check, a fixture or a hook needs is named here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .audit import Audit
+    from .errors import FindingsFound, FinopsError
+    from .findings import Component, Finding, PriceLine
+    from .inventory import Page, inventory, metric
+    from .marks import rule
+    from .metrics import Series
+    from .prices.resolver import PriceKey
+    from .resources import Environment, Resource, Target, days_between, managed_by, tags_of
+    from .rules import Condition, Rule
+
+__version__ = "0.1.0"
+
+#: Where each public name lives; imported on first use, so that unrelated pytest runs stay cheap.
+_HOMES = {
+    "Audit": "audit", "Component": "findings", "Condition": "rules", "Environment": "resources",
+    "Finding": "findings", "FindingsFound": "errors", "FinopsError": "errors", "Page": "inventory",
+    "PriceKey": "prices.resolver", "PriceLine": "findings", "Resource": "resources", "Rule": "rules",
+    "Series": "metrics", "Target": "resources", "days_between": "resources", "inventory": "inventory",
+    "managed_by": "resources", "metric": "inventory", "rule": "marks", "tags_of": "resources",
+}  # fmt: skip
+
+__all__ = [
+    "Audit", "Component", "Condition", "Environment", "Finding", "FindingsFound", "FinopsError", "Page", "PriceKey",
+    "PriceLine", "Resource", "Rule", "Series", "Target", "__version__", "days_between", "inventory", "managed_by",
+    "metric", "rule", "tags_of",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'pytest_finops' has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    # `import_module` binds the submodule of the same name (`inventory`, `rule`) here: the public name wins.
+    globals()[name] = value
+    return value

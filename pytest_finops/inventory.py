@@ -1,0 +1,240 @@
+"""What a fixture declares: the AWS call behind an inventory, the series behind a metric."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from .errors import DeclarationError
+from .resources import Resource, Target
+
+if TYPE_CHECKING:
+    from .prices.resolver import PriceKey
+
+Level = Literal["region", "account", "payer"]
+Row = Any
+
+#: Attribute of the fixture function that carries its declaration.
+MARK = "__finops_declaration__"
+
+
+class Page(Sequence[Mapping[str, Any]]):
+    """One page of raw answers, already cut out of the AWS response, with the target they came from.
+
+    ``params`` are the parameters of the call: what a per-resource answer belongs to.
+    """
+
+    __slots__ = ("_answers", "params", "target")
+
+    def __init__(self, answers: Sequence[Mapping[str, Any]], target: Target, params: Mapping[str, Any]) -> None:
+        self._answers = answers
+        self.target = target
+        self.params = params
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._answers[index]
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Inventory:
+    """One declared AWS read, whose answers become the rows of a fixture of the same name."""
+
+    name: str
+    service: str
+    operation: str
+    key: str
+    id: str | None = None
+    level: Level = "region"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    per: str | None = None
+    param: str | Mapping[str, str] | None = None
+    batch: int = 1
+    within: Mapping[str, str] | None = None
+    where: Callable[[Any], bool] | None = None
+    witness: str | None = None
+    tokens: tuple[str, str] | None = None
+    absent: frozenset[str] = frozenset()
+    optional: bool = False
+    max_resources: int | None = None
+    prices: Callable[[Any], Iterable[PriceKey]] | None = None
+    parse: Callable[[Page], Iterable[Row] | None]
+    description: str = ""
+
+    @property
+    def call(self) -> str:
+        """The call as boto3 names it: ``ec2.describe_volumes``."""
+        return f"{self.service}.{self.operation}"
+
+    def rows(self, page: Page) -> list[Row]:
+        """Return the rows of one page: what the fixture's body made of it, or plain default rows."""
+        made = self.parse(page)
+        if made is None:
+            return [
+                Resource(id=str(answer.get(self.id or "", "")), target=page.target)
+                for answer in page
+            ]  # fmt: skip
+        return list(made)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Metric:
+    """Declared CloudWatch series of every (candidate) resource of an inventory."""
+
+    name: str
+    namespace: str
+    metric_name: str
+    of: str
+    dimensions: Mapping[str, str]
+    statistics: tuple[str, ...]
+    period: int = 3600
+    absent: Literal["zero", "unknown"] = "unknown"
+    where: Callable[[Any], bool] | None = None
+    optional: bool = False
+    description: str = ""
+
+    def dimensions_of(self, resource: object) -> tuple[tuple[str, str], ...]:
+        """Return the CloudWatch dimensions of ``resource`` as sorted pairs."""
+        return tuple(sorted((name, str(getattr(resource, attribute))) for name, attribute in self.dimensions.items()))
+
+
+Declaration = Inventory | Metric
+
+
+def _fixture(declaration: Declaration, function: Callable[..., Any], parents: Sequence[str]) -> Any:
+    """Return a session-scoped pytest fixture that hands out a view on the store (design, section 4)."""
+    import pytest
+
+    def supply(request: pytest.FixtureRequest, **_parents: Any) -> Any:
+        from .views import view_of
+
+        return view_of(request.config, declaration)
+
+    functools.update_wrapper(supply, function)
+    names = ["request", *parents]
+    supply.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    )
+    del supply.__wrapped__  # type: ignore[attr-defined]  # pytest would read the body's arguments through it
+    setattr(supply, MARK, declaration)
+    return pytest.fixture(scope="session", name=declaration.name)(supply)
+
+
+def inventory(
+    service: str,
+    operation: str,
+    key: str,
+    *,
+    id: str | None = None,
+    level: Level = "region",
+    params: Mapping[str, Any] | None = None,
+    per: str | None = None,
+    param: str | Mapping[str, str] | None = None,
+    batch: int = 1,
+    within: Mapping[str, str] | None = None,
+    where: Callable[[Any], bool] | None = None,
+    witness: str | None = None,
+    tokens: tuple[str, str] | None = None,
+    absent: Iterable[str] = (),
+    optional: bool = False,
+    max_resources: int | None = None,
+    prices: Callable[[Any], Iterable[PriceKey]] | None = None,
+) -> Callable[[Callable[[Page], Any]], Any]:
+    """Declare an inventory fixture: one AWS read, paged to its end, once per account and region.
+
+    :param service: boto3's service name, ``ec2``.
+    :param operation: boto3's method name, ``describe_volumes``.
+    :param key: where the members stand in a page: ``Volumes[]``, ``Reservations[].Instances[]``; ``@`` = the whole answer.
+    :param id: the member's field that identifies it, ``VolumeId``.
+    :param level: ``region``, ``account`` (global services) or ``payer``.
+    :param params: fixed request parameters.
+    :param per: another inventory; the call is then made for each of its resources.
+    :param param: the request member that takes the parent's id (a list when ``batch`` > 1), or a mapping of request
+        members to attributes of the parent; equal requests are sent once.
+    :param batch: how many parent ids one request takes.
+    :param within: request members that are constant inside a batch, mapped to attributes of the parent.
+    :param where: which parents are asked for; sees answers of free calls only.
+    :param witness: a top-level member that every real page has, if it is not the first name of ``key``.
+    :param tokens: (request member, response member) of operations that page without a botocore paginator.
+    :param absent: AWS error codes that mean "there is none".
+    :param optional: enrichment whose absence blinds nobody.
+    :param max_resources: bound; beyond it the result is marked partial.
+    :param prices: the price keys that one resource can need.
+    :raises DeclarationError: when the declaration cannot be right.
+
+    The body turns one :class:`Page` into resources, in a collector thread, as the page arrives.
+    """
+
+    def decorate(function: Callable[[Page], Any]) -> Any:
+        name = function.__name__
+        if len(inspect.signature(function).parameters) != 1:
+            raise DeclarationError(
+                f"inventory {name}: the body takes one argument, the page; name other inventories with per="
+            )
+        if (per is None) != (param is None):
+            raise DeclarationError(f"inventory {name}: per= and param= belong together")
+        if not re.fullmatch(r"@|\w+(\[\])?(\.\w+(\[\])?)*", key):
+            raise DeclarationError(f"inventory {name}: key {key!r} is not a path like 'Volumes[]'")
+        if batch > 1 and not isinstance(param, str):
+            raise DeclarationError(f"inventory {name}: batch= needs param= to be one request member")
+        declaration = Inventory(
+            name=name, service=service, operation=operation, key=key, id=id, level=level, params=dict(params or {}),
+            per=per, param=param, batch=batch, within=within, where=where, witness=witness, tokens=tokens,
+            absent=frozenset(absent), optional=optional, max_resources=max_resources, prices=prices, parse=function,
+            description=(inspect.getdoc(function) or "").strip(),
+        )  # fmt: skip
+        return _fixture(declaration, function, [per] if per else [])
+
+    return decorate
+
+
+def metric(
+    namespace: str,
+    name: str,
+    *,
+    of: str,
+    dimensions: Mapping[str, str],
+    statistics: Iterable[str] | str = ("Average",),
+    period: int = 3600,
+    absent: Literal["zero", "unknown"] = "unknown",
+    where: Callable[[Any], bool] | None = None,
+    optional: bool = False,
+) -> Callable[[Callable[[], Any]], Any]:
+    """Declare a metric fixture: CloudWatch series of every resource of the inventory ``of``.
+
+    :param namespace: ``AWS/EC2``.
+    :param name: ``CPUUtilization``.
+    :param dimensions: CloudWatch dimension to attribute of the resource.
+    :param statistics: ``Average``, ``Maximum``, ``Minimum``, ``Sum``, ``SampleCount``; each is one billable query.
+    :param period: seconds.
+    :param absent: ``zero`` where AWS publishes nothing while nothing happens, else ``unknown``.
+    :param where: which resources are asked for (running instances only, say).
+    :param optional: evidence whose absence blinds nobody.
+    :raises DeclarationError: when the declaration cannot be right.
+    """
+    wanted = (statistics,) if isinstance(statistics, str) else tuple(statistics)
+
+    def decorate(function: Callable[[], Any]) -> Any:
+        unknown = set(wanted) - {"Average", "Maximum", "Minimum", "Sum", "SampleCount"}
+        if unknown or not wanted:
+            raise DeclarationError(f"metric {function.__name__}: unknown statistics {sorted(unknown)}")
+        declaration = Metric(
+            name=function.__name__, namespace=namespace, metric_name=name, of=of, dimensions=dict(dimensions),
+            statistics=wanted, period=period, absent=absent, where=where, optional=optional,
+            description=(inspect.getdoc(function) or "").strip(),
+        )  # fmt: skip
+        return _fixture(declaration, function, [of])
+
+    return decorate
+
+
+def declaration_of(function: object) -> Declaration | None:
+    """Return the declaration that a fixture function carries, or None for ordinary fixtures."""
+    found = getattr(function, MARK, None)
+    return found if isinstance(found, (Inventory, Metric)) else None
