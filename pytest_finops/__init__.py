@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .audit import Audit
     from .errors import FindingsFound, FinopsError
     from .findings import Component, Finding, PriceLine
-    from .inventory import Page, inventory, metric
+    from .declare import Page, inventory, metric
     from .marks import rule
     from .metrics import Series
     from .prices.resolver import PriceKey
@@ -21,10 +21,10 @@ __version__ = "0.1.0"
 #: Where each public name lives; imported on first use, so that unrelated pytest runs stay cheap.
 _HOMES = {
     "Audit": "audit", "Component": "findings", "Condition": "rules", "Environment": "resources",
-    "Finding": "findings", "FindingsFound": "errors", "FinopsError": "errors", "Page": "inventory",
+    "Finding": "findings", "FindingsFound": "errors", "FinopsError": "errors", "Page": "declare",
     "PriceKey": "prices.resolver", "PriceLine": "findings", "Resource": "resources", "Rule": "rules",
-    "Series": "metrics", "Target": "resources", "days_between": "resources", "inventory": "inventory",
-    "managed_by": "resources", "metric": "inventory", "rule": "marks", "tags_of": "resources",
+    "Series": "metrics", "Target": "resources", "days_between": "resources", "inventory": "declare",
+    "managed_by": "resources", "metric": "declare", "rule": "marks", "tags_of": "resources",
 }  # fmt: skip
 
 __all__ = [
@@ -39,6 +39,6 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'pytest_finops' has no attribute {name!r}")
     value = getattr(import_module(f".{home}", __name__), name)
-    # `import_module` binds the submodule of the same name (`inventory`, `rule`) here: the public name wins.
+    # No module may share a public name: importing it would bind the module here.
     globals()[name] = value
     return value

@@ -38,7 +38,7 @@ class Target:
         return f"{self.name or self.account_id}-{self.region}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Resource:
     """One thing in an account: the base of every inventory row.
 
@@ -51,7 +51,7 @@ class Resource:
     id: str
     target: Target
     arn: str = ""
-    tags: Mapping[str, str] = NO_TAGS
+    tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
     created: datetime | None = None
 
     @property
