@@ -57,7 +57,11 @@ def rds(facts: Path) -> Iterator[Fact]:
         prices.setdefault(place, {})[row["variant"]] = Decimal(row["usd_per_hour"])
     for (region, engine, instance_class), pair in prices.items():
         single, multi = pair.get("single_az"), pair.get("multi_az")
-        if single is not None and multi is not None and not Decimal("1.9") <= multi / single <= Decimal("2.1"):
+        if (
+            single is not None
+            and multi is not None
+            and not Decimal("1.9") <= multi / single <= Decimal("2.1")
+        ):
             continue
         for variant, price in pair.items():
             attributes = {
@@ -113,7 +117,8 @@ def build(facts: Path = FACTS) -> bytes:
         "rows": len(prices),
         "sha256": digest(origins, rows),
         "sources": {
-            name: {"origin": listed[name]["origin"], "licence": listed[name]["licence"]} for name in sorted(used)
+            name: {"origin": listed[name]["origin"], "licence": listed[name]["licence"]}
+            for name in sorted(used)
         },
     }
     document = {"header": header, "origins": origins, "rows": rows}
@@ -127,11 +132,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--facts", type=Path, default=FACTS, help="the directory of the price facts")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="the snapshot to write")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if the snapshot is not up to date")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if the snapshot is not up to date"
+    )
     options = parser.parse_args(arguments)
     data = build(options.facts)
     if options.check:
-        same: bool = options.output.is_file() and gzip.decompress(options.output.read_bytes()) == gzip.decompress(data)
+        same: bool = options.output.is_file() and gzip.decompress(
+            options.output.read_bytes()
+        ) == gzip.decompress(data)
         print("the snapshot is up to date" if same else "the snapshot is not what the facts give")
         return 0 if same else 1
     options.output.write_bytes(data)

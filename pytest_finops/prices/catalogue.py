@@ -244,7 +244,9 @@ CATALOGUE: Mapping[str, Dimension] = {
                     "io2": {"volume_type": "io2", "name": "io2"},
                 }
             ),
-            "tier": Attribute(default="1", values={"1": {"tier": ""}, "2": {"tier": ".tier2"}, "3": {"tier": ".tier3"}}),
+            "tier": Attribute(
+                default="1", values={"1": {"tier": ""}, "2": {"tier": ".tier2"}, "3": {"tier": ".tier3"}}
+            ),
         },
     ),
     "ebs.throughput": Dimension(
@@ -341,7 +343,9 @@ CATALOGUE: Mapping[str, Dimension] = {
         high=Decimal("0.05"),
         hourly=True,
         attributes={
-            "kind": Attribute(values={kind: _BALANCER[kind] for kind in ("application", "network", "gateway")})
+            "kind": Attribute(
+                values={kind: _BALANCER[kind] for kind in ("application", "network", "gateway")}
+            )
         },
     ),
     "rds.instance": Dimension(

@@ -54,7 +54,9 @@ class Snapshot:
 
 def digest(origins: object, rows: object) -> str:
     """Return the SHA-256 of the content, by which the header vouches for it."""
-    return hashlib.sha256(json.dumps([origins, rows], separators=(",", ":"), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([origins, rows], separators=(",", ":"), sort_keys=True).encode()
+    ).hexdigest()
 
 
 def parse(data: bytes) -> Snapshot:

@@ -1,0 +1,517 @@
+"""The price book: overrides, cache, live prices and the snapshot in their order, and no price where none is known."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+from ..errors import AuditError, ConfigError
+from ..findings import PriceLine
+from . import catalogue, snapshot
+from .catalogue import PriceKey
+from .sources import (
+    FRESH_DAYS,
+    DiskCache,
+    Limiter,
+    PriceList,
+    Quote,
+    Unusable,
+    age_days,
+    directory,
+    key_data,
+    key_from,
+    matches,
+    partition,
+    select,
+)
+
+log = logging.getLogger(__name__)
+
+Mode = Literal["live", "cache", "offline"]
+Source = Literal["live", "cache", "snapshot", "override", "unknown"]
+
+#: From this many keys that differ in one filter only, all values of that filter are fetched at once.
+BATCH = 12
+#: Partitions whose list prices are USD and served by the commercial endpoints.
+_PRICED = frozenset({"aws", "aws-us-gov"})
+_DUMP_VERSION = 1
+
+
+class Located(Protocol):
+    """Anything that a price line can be about: it is in a region."""
+
+    @property
+    def region(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """A resolved price; ``unit_price`` None means that none is known, and ``reason`` says why."""
+
+    unit_price: Decimal | None
+    unit: str
+    source: Source
+    sku: str = ""
+    as_of: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceUsage:
+    """How many distinct prices the lines used, by source; ``oldest_as_of`` is the date of the oldest of them."""
+
+    live: int = 0
+    cached: int = 0
+    snapshot: int = 0
+    overridden: int = 0
+    unknown: int = 0
+    oldest_as_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A price of the user's own: ``region`` ``*`` and attributes that are not named match everything."""
+
+    dimension: str
+    region: str
+    attributes: tuple[tuple[str, str], ...]
+    unit_price: Decimal
+
+    def applies(self, key: PriceKey) -> bool:
+        """Whether this is the price of ``key``."""
+        return (
+            self.dimension == key.dimension
+            and self.region in ("*", key.region)
+            and set(self.attributes) <= set(key.attributes)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """A percentage off the list price of a dimension (or its prefix ``ec2.``) or of a service (``AmazonEC2``)."""
+
+    dimension: str
+    service: str
+    percent: Decimal
+
+    def applies(self, key: PriceKey) -> bool:
+        """Whether the list price of ``key`` is discounted."""
+        if self.service:
+            return catalogue.dimension(key.dimension).service == self.service
+        return key.dimension == self.dimension or (
+            self.dimension.endswith(".") and key.dimension.startswith(self.dimension)
+        )
+
+
+def overrides_from(items: object) -> tuple[Override, ...]:
+    """Read ``prices.overrides`` of finops.yaml: dimension, unit_price, optional region and attributes."""
+    return tuple(
+        _override(item, f"prices.overrides[{number}]")
+        for number, item in enumerate(_list(items, "overrides"))
+    )
+
+
+def discounts_from(items: object) -> tuple[Discount, ...]:
+    """Read ``prices.discounts`` of finops.yaml: percent and either dimension (a name or a prefix) or service."""
+    return tuple(
+        _discount(item, f"prices.discounts[{number}]")
+        for number, item in enumerate(_list(items, "discounts"))
+    )
+
+
+def _list(items: object, name: str) -> list[Mapping[str, Any]]:
+    if items is None:
+        return []
+    if not isinstance(items, list | tuple) or not all(isinstance(item, Mapping) for item in items):
+        raise ConfigError(f"prices.{name} must be a list of mappings")
+    return list(items)
+
+
+def _number(value: object, place: str) -> Decimal:
+    if isinstance(value, str | int | float | Decimal) and not isinstance(value, bool):
+        try:
+            number = Decimal(str(value))
+        except InvalidOperation:
+            pass
+        else:
+            if number.is_finite() and number >= 0:
+                return number
+    raise ConfigError(f"{place}: {value!r} is not a number of zero or more")
+
+
+def _override(item: Mapping[str, Any], place: str) -> Override:
+    dimension = item.get("dimension")
+    if not isinstance(dimension, str) or dimension not in catalogue.CATALOGUE:
+        raise ConfigError(
+            f"{place}: dimension {dimension!r} is none of {', '.join(sorted(catalogue.CATALOGUE))}"
+        )
+    if "unit_price" not in item:
+        raise ConfigError(f"{place}: unit_price is missing")
+    row = catalogue.CATALOGUE[dimension]
+    given = {name: value for name, value in item.items() if name not in ("dimension", "region", "unit_price")}
+    attributes = {name: spec.default for name, spec in row.attributes.items() if spec.default is not None}
+    if dimension == "rds.instance" and "license_model" not in given:
+        del attributes["license_model"]
+    for name, value in given.items():
+        if name not in row.attributes:
+            raise ConfigError(
+                f"{place}: {dimension} has no attribute {name!r}; it takes {sorted(row.attributes)}"
+            )
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        if not isinstance(value, str | int):
+            raise ConfigError(f"{place}: {name} must be text, a whole number or a boolean")
+        values = row.attributes[name].values
+        if values is not None and str(value) not in values:
+            raise ConfigError(f"{place}: {name} {value!r} is none of {', '.join(sorted(values))}")
+        attributes[name] = str(value)
+    region = item.get("region", "*")
+    if region != "*" and region not in catalogue.REGION_PREFIXES:
+        raise ConfigError(f"{place}: {region!r} is not a region with prices in USD")
+    return Override(dimension, region, tuple(sorted(attributes.items())), _number(item["unit_price"], place))
+
+
+def _discount(item: Mapping[str, Any], place: str) -> Discount:
+    if wrong := sorted(set(map(str, item)) - {"dimension", "service", "percent"}):
+        raise ConfigError(
+            f"{place}: {wrong[0]!r} is unknown; a discount has percent and dimension or service"
+        )
+    dimension, service = item.get("dimension", ""), item.get("service", "")
+    if bool(dimension) == bool(service):
+        raise ConfigError(f"{place}: name either a dimension or a service")
+    names = set(catalogue.CATALOGUE)
+    prefixes = {name[: index + 1] for name in names for index, letter in enumerate(name) if letter == "."}
+    if dimension and dimension not in names | prefixes:
+        raise ConfigError(f"{place}: {dimension!r} is neither a dimension nor a prefix such as 'ec2.'")
+    services = {row.service for row in catalogue.CATALOGUE.values()}
+    if service and service not in services:
+        raise ConfigError(f"{place}: service {service!r} is none of {', '.join(sorted(services))}")
+    percent = _number(item.get("percent"), f"{place}.percent")
+    if percent > 100:
+        raise ConfigError(f"{place}: {percent} percent is more than everything")
+    return Discount(dimension, service, percent)
+
+
+class PriceBook:
+    """Prices for one audit: :meth:`prefetch` may use the network, nothing else does. Safe to share between threads.
+
+    ``mode`` ``live`` asks AWS and falls back to cached prices and the snapshot; ``cache`` never asks; ``offline``
+    uses the snapshot alone. Overrides and discounts hold in every mode.
+    """
+
+    def __init__(
+        self,
+        mode: Mode,
+        *,
+        client_factory: Callable[[str], Any] | None = None,
+        overrides: object = None,
+        discounts: object = None,
+        cache_dir: Path | None = None,
+        today: date,
+        limiter: Limiter | None = None,
+    ) -> None:
+        if mode not in get_args(Mode):
+            raise ConfigError(f"prices come from {', '.join(get_args(Mode))}, not {mode!r}")
+        self.mode = mode
+        self.today = today
+        self._overrides = overrides_from(overrides)
+        self._discounts = discounts_from(discounts)
+        self._configured = {"overrides": _plain(overrides), "discounts": _plain(discounts)}
+        self._list = PriceList(client_factory, limiter=limiter) if client_factory and mode == "live" else None
+        self._disk = None if mode == "offline" else DiskCache((cache_dir or directory()) / "prices.jsonl")
+        self._cached: Mapping[PriceKey, Quote] | None = None
+        self._live: dict[PriceKey, Quote] = {}
+        self._failed: dict[PriceKey, str] = {}
+        self._used: dict[PriceKey, Price] = {}
+        self._lock = threading.RLock()
+        self._flight = threading.Lock()
+
+    def key(self, dimension: str, region: str, attributes: Mapping[str, object]) -> PriceKey:
+        """Return the normalised key of a price (:func:`catalogue.key`)."""
+        return catalogue.key(dimension, region, attributes)
+
+    def resolve(self, dimension: str, region: str, attributes: Mapping[str, object]) -> Price:
+        """Return the price, from memory, cache or snapshot; never from the network, never a default."""
+        return self._price(catalogue.key(dimension, region, attributes))
+
+    def line(
+        self,
+        dimension: str,
+        resource: Located,
+        quantity: Decimal | int,
+        *,
+        component: str = "",
+        note: str = "",
+        **attributes: object,
+    ) -> PriceLine:
+        """Return a price line for ``quantity`` a month in the region of ``resource``; floats are refused."""
+        if isinstance(quantity, bool) or not isinstance(quantity, Decimal | int):
+            raise TypeError(f"a quantity is Decimal or int, not {type(quantity).__name__}")
+        key = catalogue.key(dimension, resource.region, attributes)
+        price = self._price(key)
+        with self._lock:
+            self._used[key] = price
+        return PriceLine(
+            dimension=dimension,
+            region=key.region,
+            quantity=Decimal(quantity),
+            unit=price.unit,
+            unit_price=price.unit_price,
+            source=price.source,
+            sku=price.sku,
+            as_of=price.as_of,
+            component=component,
+            note=note or price.reason,
+        )
+
+    def prefetch(self, keys: Iterable[PriceKey]) -> None:
+        """Ask AWS for the prices that are neither overridden nor freshly cached; failures leave the fallbacks."""
+        if self._list is None:
+            return
+        with self._flight:
+            wanted = [key for key in sorted(set(keys)) if self._wants(key)]
+            jobs = self._jobs(wanted)
+            if not jobs:
+                return
+            with ThreadPoolExecutor(4, thread_name_prefix="finops-prices") as pool:
+                answers = list(pool.map(self._fetch, jobs))
+            fetched = {key: quote for answer in answers for key, quote in answer.items()}
+            with self._lock:
+                self._live.update(fetched)
+            if fetched and self._disk is not None:
+                self._disk.add(fetched, self.today)
+
+    def usage(self) -> PriceUsage:
+        """Return how many distinct prices the lines used, by source."""
+        with self._lock:
+            used = list(self._used.values())
+        count = {source: sum(price.source == source for price in used) for source in get_args(Source)}
+        return PriceUsage(
+            live=count["live"],
+            cached=count["cache"],
+            snapshot=count["snapshot"],
+            overridden=count["override"],
+            unknown=count["unknown"],
+            oldest_as_of=min((price.as_of for price in used if price.as_of), default=""),
+        )
+
+    def export_usage(self) -> list[dict[str, Any]]:
+        """Return what the lines used, as JSON, for :meth:`merge_usage` in the main process."""
+        with self._lock:
+            used = sorted(self._used.items(), key=lambda item: item[0])
+        return [{**key_data(key), **_price_data(price)} for key, price in used]
+
+    def merge_usage(self, used: Iterable[Mapping[str, Any]]) -> None:
+        """Add what a worker's lines used; the same price counts once."""
+        with self._lock:
+            for data in used:
+                self._used[key_from(data)] = _price_from(data)
+
+    def dump(self, path: Path) -> None:
+        """Write everything that :meth:`load` needs to answer as this book does, without network or cache."""
+        with self._lock:
+            live = dict(self._live)
+            cached = dict(self._usable())
+            failed = dict(self._failed)
+        document = {
+            "version": _DUMP_VERSION,
+            "mode": self.mode,
+            "today": self.today.isoformat(),
+            **self._configured,
+            "live": [_quote_data(key, live[key]) for key in sorted(live)],
+            "cached": [_quote_data(key, cached[key]) for key in sorted(cached)],
+            "failed": [{**key_data(key), "reason": failed[key]} for key in sorted(failed)],
+        }
+        path.write_text(json.dumps(document), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> PriceBook:
+        """Return a book that answers as the one that was dumped; it never uses network or cache."""
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if document["version"] != _DUMP_VERSION:
+                raise AuditError(f"{path}: version {document['version']} of dumped prices is not known")
+            book = cls(
+                "offline",
+                overrides=document["overrides"],
+                discounts=document["discounts"],
+                today=date.fromisoformat(document["today"]),
+            )
+            book.mode = document["mode"]
+            book._live = dict(map(_quote_from, document["live"]))
+            book._cached = dict(map(_quote_from, document["cached"]))
+            book._failed = {key_from(data): data["reason"] for data in document["failed"]}
+        except (OSError, ValueError, KeyError, TypeError, InvalidOperation) as error:
+            raise AuditError(f"{path}: the dumped prices cannot be read: {error}") from error
+        return book
+
+    def _price(self, key: PriceKey) -> Price:
+        row = catalogue.dimension(key.dimension)
+        best: Override | None = None
+        for override in self._overrides:
+            if override.applies(key) and (best is None or _rank(override) >= _rank(best)):
+                best = override
+        if best is not None:
+            return Price(
+                unit_price=best.unit_price, unit=row.unit, source="override", reason="price of finops.yaml"
+            )
+        price = self._listed(key, row.unit)
+        discount = max(
+            (item for item in self._discounts if item.applies(key)),
+            key=lambda item: (not item.service, len(item.dimension)),
+            default=None,
+        )
+        if discount is None or price.unit_price is None:
+            return price
+        return replace(
+            price,
+            unit_price=price.unit_price * (100 - discount.percent) / 100,
+            source="override",
+            reason=f"{price.source} price less {discount.percent} percent by finops.yaml",
+        )
+
+    def _listed(self, key: PriceKey, unit: str) -> Price:
+        with self._lock:
+            live, cached, failed = self._live.get(key), self._usable().get(key), self._failed.get(key, "")
+        for quote, source in ((live, "live"), (cached, "cache")):
+            if quote is not None:
+                return Price(
+                    unit_price=quote.unit_price,
+                    unit=unit,
+                    source="live" if source == "live" else "cache",
+                    sku=quote.sku,
+                    as_of=quote.as_of,
+                )
+        if partition(key.region) not in _PRICED:
+            return Price(
+                unit_price=None, unit=unit, source="unknown", reason=f"{key.region} is not priced in USD"
+            )
+        known = snapshot.bundled().get(key)
+        if known is not None:
+            return Price(unit_price=known.unit_price, unit=unit, source="snapshot", as_of=known.as_of)
+        query = catalogue.query(key)
+        reason = failed or (query if isinstance(query, str) else "")
+        return Price(
+            unit_price=None,
+            unit=unit,
+            source="unknown",
+            reason=f"no price is known: {reason}" if reason else "no price is known",
+        )
+
+    def _usable(self) -> Mapping[PriceKey, Quote]:
+        if self._cached is None:
+            self._cached = {} if self._disk is None else self._disk.quotes(self.today)
+        return self._cached
+
+    def _wants(self, key: PriceKey) -> bool:
+        with self._lock:
+            cached = self._usable().get(key)
+            if key in self._live or key in self._failed or any(item.applies(key) for item in self._overrides):
+                return False
+        if cached is not None and age_days(cached.as_of, self.today) <= FRESH_DAYS:
+            return False
+        return partition(key.region) in _PRICED and isinstance(catalogue.query(key), catalogue.Query)
+
+    def _jobs(self, keys: list[PriceKey]) -> list[tuple[str, list[PriceKey]]]:
+        """Return what to fetch: a filter to leave out (or none), and the keys that the answer serves."""
+        groups: dict[object, list[PriceKey]] = {}
+        for key in keys:
+            query, without = catalogue.query(key), catalogue.dimension(key.dimension).batch
+            assert isinstance(query, catalogue.Query)
+            rest = tuple(item for item in query.filters if item[0] != without)
+            groups.setdefault(
+                (key.dimension, query.absent, rest, "" if without else key.attributes), []
+            ).append(key)
+        jobs: list[tuple[str, list[PriceKey]]] = []
+        for group in groups.values():
+            without = catalogue.dimension(group[0].dimension).batch
+            if without and len(group) >= BATCH:
+                jobs.append((without, group))
+            else:
+                jobs += [("", [key]) for key in group]
+        return jobs
+
+    def _fetch(self, job: tuple[str, list[PriceKey]]) -> dict[PriceKey, Quote]:
+        without, keys = job
+        found: dict[PriceKey, Quote] = {}
+        queries = {key: query for key in keys if isinstance(query := catalogue.query(key), catalogue.Query)}
+        assert self._list is not None
+        try:
+            documents = self._list.documents(keys[0].region, queries[keys[0]], without=without)
+        except Unusable as error:
+            self._fail(keys, str(error))
+            return found
+        for key, query in queries.items():
+            row = catalogue.dimension(key.dimension)
+            try:
+                quote = select((item for item in documents if matches(item, query)), query, row, self.today)
+            except Unusable as error:
+                log.info("%s: %s", key, error)
+                self._fail([key], str(error))
+                continue
+            known = snapshot.bundled().get(key)
+            if known is not None and not known.unit_price / 2 <= quote.unit_price <= known.unit_price * 2:
+                log.warning(
+                    "%s: the live price %s is far from %s of %s",
+                    key,
+                    quote.unit_price,
+                    known.unit_price,
+                    known.as_of,
+                )
+            found[key] = quote
+        return found
+
+    def _fail(self, keys: Iterable[PriceKey], reason: str) -> None:
+        with self._lock:
+            self._failed.update(dict.fromkeys(keys, reason))
+
+
+def _rank(override: Override) -> tuple[int, bool]:
+    return len(override.attributes), override.region != "*"
+
+
+def _plain(items: object) -> object:
+    """Return configuration as JSON can carry it."""
+    if isinstance(items, Mapping):
+        return {str(name): _plain(value) for name, value in items.items()}
+    if isinstance(items, list | tuple):
+        return [_plain(item) for item in items]
+    return items if items is None or isinstance(items, bool | int) else str(items)
+
+
+def _quote_data(key: PriceKey, quote: Quote) -> dict[str, Any]:
+    return {**key_data(key), "unit_price": f"{quote.unit_price:f}", "sku": quote.sku, "as_of": quote.as_of}
+
+
+def _quote_from(data: Mapping[str, Any]) -> tuple[PriceKey, Quote]:
+    return key_from(data), Quote(Decimal(data["unit_price"]), data["sku"], data["as_of"])
+
+
+def _price_data(price: Price) -> dict[str, Any]:
+    return {
+        "unit_price": None if price.unit_price is None else f"{price.unit_price:f}",
+        "unit": price.unit,
+        "source": price.source,
+        "sku": price.sku,
+        "as_of": price.as_of,
+        "reason": price.reason,
+    }
+
+
+def _price_from(data: Mapping[str, Any]) -> Price:
+    return Price(
+        unit_price=None if data["unit_price"] is None else Decimal(data["unit_price"]),
+        unit=data["unit"],
+        source=data["source"],
+        sku=data["sku"],
+        as_of=data["as_of"],
+        reason=data["reason"],
+    )
