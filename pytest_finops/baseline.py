@@ -1,0 +1,75 @@
+"""Baselines: the findings that a team already knows, as a small JSON file or a whole audit file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from .audit import SCHEMA_VERSION
+from .errors import ConfigError
+from .findings import Finding, cents
+
+
+def load(path: Path, *, missing_ok: bool = False) -> dict[str, Decimal]:
+    """Return the counted monthly savings (USD) of every finding in the baseline at ``path``, by finding id.
+
+    ``missing_ok`` is for the run that writes the first one. ConfigError names the file and the cure.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if missing_ok:
+            return {}
+        cure = "write it with --finops-update-baseline or name an audit file"
+        raise ConfigError(f"the baseline {path} does not exist; {cure}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the baseline {path} cannot be read: {error}") from error
+    try:
+        document = json.loads(text, parse_float=Decimal)
+    except json.JSONDecodeError as error:
+        cure = "write it anew with --finops-update-baseline"
+        raise ConfigError(f"the baseline {path}:{error.lineno} is not JSON ({error.msg}); {cure}") from None
+    entries = document.get("findings") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        cure = "name an audit file (--finops-report json:FILE) or write one with --finops-update-baseline"
+        raise ConfigError(f"the baseline {path} has no list of findings; {cure}")
+    return dict(_entry(entry, f"the baseline {path}: findings[{n}]") for n, entry in enumerate(entries))
+
+
+def write(path: Path, findings: Iterable[Finding]) -> None:
+    """Write the baseline of ``findings`` to ``path``, whole or not at all; ConfigError if it cannot be written.
+
+    Accepted findings are left out: when their exemption ends they are new again, not silently known.
+    """
+    rows = [
+        {"id": finding.id, "counted_monthly_savings": f"{cents(finding.counted_monthly_savings):f}"}
+        for finding in sorted(findings, key=lambda finding: finding.id)
+        if finding.status != "accepted"
+    ]
+    text = json.dumps({"schema_version": SCHEMA_VERSION, "findings": rows}, indent=2) + "\n"
+    # Through a link, the file that it points to is replaced, not the link.
+    final = path.resolve()
+    draft = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(final)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigError(f"the baseline {path} cannot be written: {error}; name a writable file") from error
+
+
+def _entry(entry: Any, place: str) -> tuple[str, Decimal]:
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+        raise ConfigError(f"{place} has no id; write the file anew with --finops-update-baseline")
+    amount = entry.get("counted_monthly_savings")
+    try:
+        number = Decimal(0) if amount is None else Decimal(amount)
+    except (InvalidOperation, TypeError, ValueError):
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise ConfigError(f'{place}: counted_monthly_savings must be an amount like "12.30", not {amount!r}')
+    return entry["id"], number
