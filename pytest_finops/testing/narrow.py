@@ -65,7 +65,7 @@ def _fits(call: SavedCall, asked: Mapping[str, Any]) -> bool:
         if wanted == value:
             continue
         # Batches of ids may be cut differently from how they were saved.
-        if _is_ids(value) and _is_ids(wanted) and not set(value).isdisjoint(wanted):
+        if _is_ids(value) and _is_ids(wanted) and not set(value).isdisjoint(wanted or ()):
             continue
         return False
     return True

@@ -256,6 +256,7 @@ def _rest_params(
     document = json.loads(body) if body else {}
     params = _plain_params(shape, document) if isinstance(document, dict) else {}
     pairs = parse_qsl(query, keep_blank_values=True)
+    member: Any
     for name, member in shape.members.items():
         location, wire_name = member.serialization.get("location"), member.serialization.get("name", name)
         if location == "uri" and wire_name.replace("-", "_") in labels:
@@ -673,7 +674,7 @@ def _cbor_string(data: bytes, at: int, major: int, length: int | None) -> tuple[
     finish: Callable[[bytes], Any] = bytes.decode if major == 3 else bytes
     if length is not None:
         return finish(data[at : at + length]), at + length
-    chunks = []
+    chunks: list[Any] = []
     while True:
         chunk, at = _cbor_item(data, at)
         if chunk is _BREAK:
