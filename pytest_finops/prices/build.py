@@ -1,4 +1,4 @@
-"""Build the bundled price snapshot from the price facts: ``python -m pytest_finops.prices.build [--check]``."""
+"""Build the bundled price snapshot: ``python -m pytest_finops.prices.build [--check]``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read(path: Path) -> Iterator[dict[str, str]]:
 
 
 def ec2(facts: Path) -> Iterator[Fact]:
-    """EC2 Linux: Karpenter's rows where there are any, else the derived table; never Karpenter's metal rows."""
+    """EC2 Linux: Karpenter's rows where there are any, else the derived ones; never Karpenter's metal."""
     seen = set()
     for row in read(facts / "ec2_linux_karpenter.csv"):
         if ".metal" not in row["instance_type"]:
@@ -50,7 +50,7 @@ def ec2(facts: Path) -> Iterator[Fact]:
 
 
 def rds(facts: Path) -> Iterator[Fact]:
-    """RDS for MySQL and PostgreSQL; a pair whose Multi-AZ price is not about twice the Single-AZ price is dropped."""
+    """RDS for MySQL and PostgreSQL; pairs whose Multi-AZ price is not about twice the other are dropped."""
     prices: dict[tuple[str, str, str], dict[str, Decimal]] = {}
     for row in read(facts / "rds_coroot.csv.gz"):
         place = (row["region"], row["engine"], row["instance_class"])

@@ -142,7 +142,7 @@ class PriceKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
-    """An attribute of a dimension; ``values`` maps what callers say to what templates fill in (None: anything)."""
+    """An attribute of a dimension; ``values`` maps what callers say to template words (None: anything)."""
 
     default: str | None = None
     values: Mapping[str, Mapping[str, str]] | None = None
@@ -152,9 +152,10 @@ class Attribute:
 class Dimension:
     """One row: the SKU by filters and anchored usage-type suffix, its units and what a plausible price is.
 
-    ``filters`` and ``suffix`` are templates over the attributes' values; a filter whose template comes out empty
-    must be absent from the SKU. ``contains`` narrows a query where no product family is confirmed; the anchored
-    suffix decides. ``batch`` names the filter to leave out when many keys differ in nothing else.
+    ``filters`` and ``suffix`` are templates over the attributes' values; a filter whose template comes out
+    empty must be absent from the SKU. ``contains`` narrows a query where no product family is confirmed; the
+    anchored suffix decides. ``batch`` names the filter to leave out when many keys differ in nothing else;
+    in such a row ``suffix`` is a regular expression.
     """
 
     service: str
@@ -428,7 +429,7 @@ def dimension(name: str) -> Dimension:
 
 
 def key(name: str, region: str, attributes: Mapping[str, object]) -> PriceKey:
-    """Return the normalised key: defaults filled in, booleans as text; DeclarationError on a wrong attribute name."""
+    """Return the normalised key: defaults filled in, booleans as text; DeclarationError on wrong names."""
     row = dimension(name)
     given = {attribute: _text(name, attribute, value) for attribute, value in attributes.items()}
     unknown = sorted(given.keys() - row.attributes.keys())

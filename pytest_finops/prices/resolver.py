@@ -1,4 +1,4 @@
-"""The price book: overrides, cache, live prices and the snapshot in their order, and no price where none is known."""
+"""The price book: overrides, live prices, cache and snapshot in order, and no price where none is known."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ from .sources import (
     select,
 )
 
+__all__ = ["Discount", "Mode", "Override", "Price", "PriceBook", "PriceKey", "PriceUsage", "Source"]
+
 log = logging.getLogger(__name__)
 
 Mode = Literal["live", "cache", "offline"]
@@ -66,7 +68,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceUsage:
-    """How many distinct prices the lines used, by source; ``oldest_as_of`` is the date of the oldest of them."""
+    """How many distinct prices the lines used, by source; ``oldest_as_of`` is the oldest price's date."""
 
     live: int = 0
     cached: int = 0
@@ -96,7 +98,7 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """A percentage off the list price of a dimension (or its prefix ``ec2.``) or of a service (``AmazonEC2``)."""
+    """A percentage off the list price of a dimension (or a prefix: ``ec2.``) or a service (``AmazonEC2``)."""
 
     dimension: str
     service: str
@@ -120,7 +122,7 @@ def overrides_from(items: object) -> tuple[Override, ...]:
 
 
 def discounts_from(items: object) -> tuple[Discount, ...]:
-    """Read ``prices.discounts`` of finops.yaml: percent and either dimension (a name or a prefix) or service."""
+    """Read ``prices.discounts`` of finops.yaml: percent and either dimension (name or prefix) or service."""
     return tuple(
         _discount(item, f"prices.discounts[{number}]")
         for number, item in enumerate(_list(items, "discounts"))
@@ -201,10 +203,10 @@ def _discount(item: Mapping[str, Any], place: str) -> Discount:
 
 
 class PriceBook:
-    """Prices for one audit: :meth:`prefetch` may use the network, nothing else does. Safe to share between threads.
+    """Prices for one audit: only :meth:`prefetch` uses the network. Safe to share between threads.
 
-    ``mode`` ``live`` asks AWS and falls back to cached prices and the snapshot; ``cache`` never asks; ``offline``
-    uses the snapshot alone. Overrides and discounts hold in every mode.
+    ``mode`` ``live`` asks AWS and falls back to cached prices and the snapshot; ``cache`` never asks;
+    ``offline`` uses the snapshot alone. Overrides and discounts hold in every mode.
     """
 
     def __init__(
@@ -273,7 +275,7 @@ class PriceBook:
         )
 
     def prefetch(self, keys: Iterable[PriceKey]) -> None:
-        """Ask AWS for the prices that are neither overridden nor freshly cached; failures leave the fallbacks."""
+        """Ask AWS for prices that are neither overridden nor freshly cached; failures leave the fallbacks."""
         if self._list is None:
             return
         with self._flight:

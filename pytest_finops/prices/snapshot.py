@@ -1,4 +1,4 @@
-"""The price snapshot inside the package: public list prices by dimension and region, each with source and date."""
+"""The bundled price snapshot: public list prices by dimension and region, each with source and date."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from ..errors import CollectError
 from .catalogue import CATALOGUE_VERSION, Dimension, PriceKey, Query
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ _DENIED = frozenset(
 )
 
 
-class Unusable(Exception):
+class Unusable(CollectError):
     """An answer that gives no price; the message says why."""
 
 
@@ -68,7 +69,7 @@ def partition(region: str) -> str:
 
 
 def endpoint(region: str) -> str:
-    """Return the nearest of the three regions in which the Price List API answers (GovCloud asks them too)."""
+    """Return the nearest of the three regions in which the Price List API answers, for GovCloud too."""
     if region.startswith("ap-"):
         return "ap-south-1"
     if region.startswith(("eu-", "me-", "af-", "il-")):
@@ -170,7 +171,7 @@ class Limiter:
 
 
 class PriceList:
-    """GetProducts, politely: paced, and silent for good after two denials in a row or one failure to connect."""
+    """GetProducts, politely: paced, and silent for good after two denials in a row or one failed connection."""
 
     def __init__(self, client_factory: Callable[[str], Any], *, limiter: Limiter | None = None) -> None:
         self._factory = client_factory
@@ -181,7 +182,7 @@ class PriceList:
         self.stopped = ""
 
     def documents(self, region: str, query: Query, *, without: str = "") -> list[Mapping[str, Any]]:
-        """Return the products of every page, or raise Unusable; ``without`` leaves one filter out (a batch)."""
+        """Return the products of every page, or raise Unusable; ``without`` leaves a filter out (a batch)."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         filters = [
@@ -213,6 +214,10 @@ class PriceList:
         except BotoCoreError as error:
             self._stop(f"the Price List API cannot be asked: {type(error).__name__}")
             raise Unusable(self.stopped) from error
+        except Unusable:
+            raise
+        except CollectError as error:
+            raise Unusable(str(error)) from error
         except (ValueError, KeyError) as error:
             raise Unusable(f"GetProducts answered nonsense: {type(error).__name__}") from error
 
@@ -265,7 +270,7 @@ class DiskCache:
         }
 
     def add(self, fetched: Mapping[PriceKey, Quote], today: date) -> None:
-        """Merge prices into the file in one atomic step; a directory that cannot be written is only logged."""
+        """Merge prices into the file in one atomic step; a directory that refuses is only logged."""
         self._quotes = None
         merged = {**self.quotes(today), **fetched}
         self._quotes = merged
