@@ -35,10 +35,10 @@ class Operation:
 
     ``iam_action`` is empty where no permission is needed. ``page_size_max`` None: no maximum is stated.
     ``endpoint_scope`` ``pinned``: botocore builds a host name for any region, but only ``endpoint_regions``
-    exist. ``rate_per_second`` and ``burst`` are AWS's published rate of ``bucket`` (shared by several operations
-    where AWS says so), or a cautious assumption. ``request_cost`` is USD per ``cost_kind`` (a request, or a metric
-    asked for). ``writes`` marks what IAM counts as a write, however it is named. ``sensitive_fields`` may carry
-    secrets.
+    exist. ``rate_per_second`` and ``burst`` are AWS's published rate of ``bucket`` (shared by several
+    operations where AWS says so), or a cautious assumption. ``request_cost`` is USD per ``cost_kind`` (a
+    request, or a metric asked for). ``writes`` marks what IAM counts as a write, however it is named.
+    ``sensitive_fields`` may carry secrets.
     """
 
     service: str
