@@ -36,17 +36,35 @@ def read(path: Path) -> Iterator[dict[str, str]]:
 
 
 def ec2(facts: Path) -> Iterator[Fact]:
-    """EC2 Linux: Karpenter's rows where there are any, else the derived ones; never Karpenter's metal."""
-    seen = set()
-    for row in read(facts / "ec2_linux_karpenter.csv"):
-        if ".metal" not in row["instance_type"]:
-            wanted = catalogue.key("ec2.instance", row["region"], {"instance_type": row["instance_type"]})
-            seen.add(wanted)
-            yield wanted, Decimal(row["usd_per_hour"]), "karpenter", row["as_of"]
+    """EC2 Linux: Karpenter's rows where there are any, else the derived ones.
+
+    A metal type costs what the size with the same hardware costs; a metal row that equals no size of its family
+    and region (within 0.5 %) is the price of a Dedicated Instance and dropped.
+    """
+    prices: dict[tuple[str, str], tuple[Decimal, str, str]] = {}
     for row in read(facts / "ec2_linux_derived.csv.gz"):
-        wanted = catalogue.key("ec2.instance", row["region"], {"instance_type": row["instance_type"]})
-        if wanted not in seen:
-            yield wanted, Decimal(row["usd_per_hour"]), "derived", DERIVED_AS_OF
+        place = (row["region"], row["instance_type"])
+        prices[place] = (Decimal(row["usd_per_hour"]), "derived", DERIVED_AS_OF)
+    for row in read(facts / "ec2_linux_karpenter.csv"):
+        place = (row["region"], row["instance_type"])
+        prices[place] = (Decimal(row["usd_per_hour"]), "karpenter", row["as_of"])
+    sizes: dict[tuple[str, str], list[Decimal]] = {}
+    for (region, instance_type), (price, _, _) in prices.items():
+        family, _, size = instance_type.partition(".")
+        if not size.startswith("metal"):
+            sizes.setdefault((region, family), []).append(price)
+    for (region, instance_type), (price, source, as_of) in prices.items():
+        family, _, size = instance_type.partition(".")
+        same = [
+            other for other in sizes.get((region, family), []) if abs(price / other - 1) <= Decimal("0.005")
+        ]
+        if same or not size.startswith("metal"):
+            yield (
+                catalogue.key("ec2.instance", region, {"instance_type": instance_type}),
+                price,
+                source,
+                as_of,
+            )
 
 
 def rds(facts: Path) -> Iterator[Fact]:

@@ -171,7 +171,7 @@ class Limiter:
 
 
 class PriceList:
-    """GetProducts, politely: paced, and silent for good after two denials in a row or one failed connection."""
+    """GetProducts, politely: paced, and silent after two denials in a row or one failed connection."""
 
     def __init__(self, client_factory: Callable[[str], Any], *, limiter: Limiter | None = None) -> None:
         self._factory = client_factory
