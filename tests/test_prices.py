@@ -493,19 +493,20 @@ def test_overrides_and_discounts(tmp_path: Path) -> None:
         ("discounts", [{"percent": 1, "dimension": "ec2.", "until": "2027"}]),
     ],
 )
-def test_mistakes_in_the_configuration_are_named(name: str, items: object, tmp_path: Path) -> None:
+def test_mistakes_in_the_configuration_are_named(name: str, items: object) -> None:
     with pytest.raises(ConfigError, match=rf"prices\.{name}"):
-        book(tmp_path, mode="offline", **{name: items})
+        PriceBook("offline", today=TODAY, **{name: items})  # type: ignore[arg-type]
 
 
 def test_mistakes_of_a_check_are_declaration_errors(tmp_path: Path) -> None:
     prices = book(tmp_path, mode="offline")
-    for dimension, attributes in (
+    mistakes: list[tuple[str, dict[str, object]]] = [
         ("ec2.teapot", {}),
         ("ec2.instance", {}),
         ("ec2.instance", {"instance_type": "m5.large", "colour": "red"}),
         ("ebs.iops", {"volume_type": "io2", "tier": 1.0}),
-    ):
+    ]
+    for dimension, attributes in mistakes:
         with pytest.raises(DeclarationError):
             prices.resolve(dimension, "us-east-1", attributes)
     with pytest.raises(ConfigError):

@@ -38,8 +38,8 @@ def read(path: Path) -> Iterator[dict[str, str]]:
 def ec2(facts: Path) -> Iterator[Fact]:
     """EC2 Linux: Karpenter's rows where there are any, else the derived ones.
 
-    A metal type costs what the size with the same hardware costs; a metal row that equals no size of its family
-    and region (within 0.5 %) is the price of a Dedicated Instance and dropped.
+    A metal type costs what the size with the same hardware costs; a metal row that equals no size of its
+    family and region (within 0.5 %) is the price of a Dedicated Instance and dropped.
     """
     prices: dict[tuple[str, str], tuple[Decimal, str, str]] = {}
     for row in read(facts / "ec2_linux_derived.csv.gz"):
