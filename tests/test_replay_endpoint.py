@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import boto3
 import pytest
@@ -18,10 +19,18 @@ from botocore.exceptions import (
     PaginationError,
     ReadTimeoutError,
 )
-from botocore.parsers import ResponseParserError
+from botocore.parsers import ResponseParserError, create_parser
+from botocore.serialize import create_serializer
 
 from pytest_finops.testing import Estate, Fault, LoggedRequest, ReplayEndpoint
-from pytest_finops.testing.wire import decode_cbor, encode_cbor
+from pytest_finops.testing.wire import (
+    decode_cbor,
+    encode_cbor,
+    operation_model,
+    parse_request,
+    service_model,
+    success,
+)
 
 ACCOUNT = "111111111111"
 OTHER = "222222222222"
@@ -267,6 +276,8 @@ def test_accounts_regions_and_roles(estate: Estate, client: MakeClient) -> None:
         "opt-in-not-required",
         "not-opted-in",
     ]
+    with pytest.raises(ClientError, match="AuthFailure"):
+        client("ec2", key=key, region="af-south-1").describe_volumes()
     estate.denied_roles.add(role)
     for refused in (role, "arn:aws:iam::333333333333:role/reader"):
         with pytest.raises(ClientError) as error:
@@ -677,3 +688,69 @@ def test_stop_leaves_nothing_open(estate: Estate) -> None:
     ec2.close()
     with pytest.raises(RuntimeError, match="not started"):
         _ = endpoint.url
+
+
+def sample(shape: Any, depth: int = 0) -> Any:
+    """Some value for every member that travels in the body."""
+    match shape.type_name:
+        case "structure":
+            found = {
+                name: value
+                for name, member in shape.members.items()
+                # An empty structure is lost in a form, so the recursion must not end in one.
+                if (depth < 4 or member.type_name not in ("structure", "list", "map"))
+                and (value := sample(member, depth + 1)) not in ({}, [{}, {}], {"k": {}})
+            }
+            return dict(list(found.items())[:1]) if shape.is_tagged_union else found
+        case "list":
+            return [sample(shape.member, depth + 1) for _ in range(2)]
+        case "map":
+            return {"k": sample(shape.value, depth + 1)}
+        case "timestamp":
+            return NOW
+        case "integer" | "long":
+            return 7
+        case "float" | "double":
+            return 1.5
+        case "boolean":
+            return True
+        case "blob":
+            return b"\x00x"
+    return "s&<é"
+
+
+@pytest.mark.parametrize("service", ["ec2", "rds", "elb", "elbv2", "cloudwatch", "sts", "pricing", "ce"])
+def test_botocore_reads_and_writes_every_listing(service: str) -> None:
+    model = service_model(service)
+    protocols = [p for p in model.metadata["protocols"] if p == model.protocol or p != "query"]
+    scope = f"Credential=AKIAMAIN/20260301/{REGION}/{model.signing_name}/aws4_request"
+    for name in model.operation_names:
+        if not name.startswith(("Describe", "Get", "List")):
+            continue
+        operation = operation_model(service, name)
+        for protocol in protocols:
+            if operation.output_shape is not None:
+                answer = sample(operation.output_shape)
+                sent = success(service, name, protocol, answer, "id")
+                read = create_parser(protocol).parse(
+                    {
+                        "status_code": 200,
+                        "headers": {key.lower(): value for key, value in sent.headers},
+                        "body": sent.body,
+                    },
+                    operation.output_shape,
+                )
+                assert read.pop("ResponseMetadata")["RequestId"] == "id"
+                assert read == answer, (name, protocol)
+            if operation.input_shape is not None:
+                params = sample(operation.input_shape)
+                request = create_serializer(protocol, False).serialize_to_request(params, operation)
+                body = request["body"]
+                parsed = parse_request(
+                    "POST",
+                    request["url_path"],
+                    {**request["headers"], "Authorization": scope},
+                    urlencode(body).encode() if isinstance(body, dict) else bytes(body),
+                )
+                assert parsed.params == params, (name, protocol)
+                assert (parsed.service, parsed.region) == (service, REGION)

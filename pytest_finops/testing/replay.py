@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 import uuid
@@ -212,6 +213,9 @@ class ReplayEndpoint:
             response = wire.failure(error.service, error.protocol, code, str(error), 400, request_id)
             self._logged(LoggedRequest("", "", error.service, error.operation, {}, 400))
             return response
+        except ValueError as error:
+            self._logged(LoggedRequest("", "", "", "", {}, 400))
+            return wire.failure("", "query", "MalformedInput", str(error), 400, request_id)
         account_id = self.estate.account_of(request.access_key) or self._sessions.get(request.access_key, "")
         entry = LoggedRequest(
             account_id, request.region, request.service, request.operation, request.params, 0
@@ -249,7 +253,9 @@ class ReplayEndpoint:
                 return wire.WireResponse(200, (("Content-Type", "text/html"),), _HTML)
             case Fault(kind="error" | "throttle" | "expired"):
                 raise _refusal(fault, request)
-        if not entry.account_id:
+        account = self.estate.accounts.get(entry.account_id)
+        # A region that was never opted in does not know the account's keys either.
+        if account is None or request.region in account.closed_regions:
             raise _unknown_key(request)
         response = self._response(request, entry.account_id, page, fault)
         body = response.body.replace(_NO_ID.encode(), request_id.encode(), 1)
@@ -628,8 +634,6 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no error of the endpoint; anything else is shown."""
-        import sys
-
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 

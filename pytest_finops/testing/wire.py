@@ -585,8 +585,14 @@ def _cbor_value(shape: Any, value: Any) -> bytearray:
             out += _cbor_value(shape.members[key], item)
     elif kind == "list":
         out += _cbor_head(4, len(value))
-        for item in value:
-            out += _cbor_value(shape.member, item)
+        if shape.member.type_name == "timestamp":
+            # Most of the bytes of metric data: not worth a call per level.
+            out += b"".join(map(encode_cbor, value))
+        elif shape.member.type_name == "double":
+            out += b"".join(b"\xfb" + struct.pack(">d", item) for item in value)
+        else:
+            for item in value:
+                out += _cbor_value(shape.member, item)
     elif kind == "map":
         out += _cbor_head(5, len(value))
         for key, item in value.items():
