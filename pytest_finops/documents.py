@@ -234,7 +234,7 @@ def shorten(path: Path) -> str:
 
 
 def compose(path: Path, problems: Problems, *, columns: bool = False) -> Node | None:
-    """Return the root of the YAML file ``path``; None if it is empty, or broken (then ``problems`` says so)."""
+    """Return the root of the YAML file ``path``; None if it is empty, or broken (noted in ``problems``)."""
     file = shorten(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
