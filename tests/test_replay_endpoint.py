@@ -59,7 +59,10 @@ def client(endpoint: ReplayEndpoint) -> Iterator[MakeClient]:
     made = []
 
     def make(service: str, region: str = REGION, key: str = "AKIAMAIN", **config: Any) -> Any:
-        settings = {"retries": {"total_max_attempts": 1, "mode": "standard"}, "read_timeout": 5} | config
+        settings: dict[str, Any] = {
+            "retries": {"total_max_attempts": 1, "mode": "standard"},
+            "read_timeout": 5,
+        } | config
         made.append(
             boto3.client(
                 service,
@@ -530,7 +533,7 @@ def test_refusals(
     expired: str,
 ) -> None:
     for kind in ("error", "throttle", "expired"):
-        endpoint.add_fault(Fault(kind, service, times=1))  # type: ignore[arg-type]
+        endpoint.add_fault(Fault(kind, service, times=1))
     endpoint.add_fault(Fault("error", service, code="InternalFailure", times=1))
     call = getattr(client(service), operation)
     seen = []
@@ -596,6 +599,23 @@ def test_partial_metric_data(estate: Estate, endpoint: ReplayEndpoint, client: M
     )
     (result,) = answer["MetricDataResults"]
     assert (result["StatusCode"], result["Values"]) == ("PartialData", [1.0, 1.0])
+
+
+def test_strange_pages_of_metric_data(estate: Estate, endpoint: ReplayEndpoint, client: MakeClient) -> None:
+    declare(estate, 0, 1)
+    pages = client("cloudwatch").get_paginator("get_metric_data")
+    asked = {
+        "MetricDataQueries": [query(0)],
+        "StartTime": END - timedelta(hours=4),
+        "EndTime": END,
+        "MaxDatapoints": 2,
+    }
+    endpoint.add_fault(Fault("empty_page_with_token", "cloudwatch", page=2, times=1))
+    values = [[v for r in page["MetricDataResults"] for v in r["Values"]] for page in pages.paginate(**asked)]
+    assert values == [[1.0, 1.0], [], [1.0, 1.0]]
+    endpoint.add_fault(Fault("repeat_token"))
+    with pytest.raises(PaginationError, match="same next token"):
+        list(pages.paginate(**asked))
 
 
 def test_connections_that_break(endpoint: ReplayEndpoint, client: MakeClient) -> None:

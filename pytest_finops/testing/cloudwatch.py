@@ -37,7 +37,7 @@ def metric_data(
         raise Refused("ValidationError", "The values for parameter id in MetricDataQueries are not unique.")
     start, end = _window(params, "ValidationError")
     newest_first = params.get("ScanBy") != "TimestampAscending"
-    first = _offset(params.get("NextToken"))
+    first, page = position(params.get("NextToken"))
     room = min(int(params.get("MaxDatapoints") or MAX_POINTS), MAX_POINTS)
     results: list[dict[str, Any]] = []
     seen, token = 0, None
@@ -57,7 +57,7 @@ def metric_data(
         room -= len(part)
         status = "Complete"
         if skipped + len(part) < len(points):
-            status, token = "PartialData", str(begin + skipped + len(part))
+            status, token = "PartialData", f"{begin + skipped + len(part)}.{page + 1}"
             if not part:
                 continue
         results.append(
@@ -128,12 +128,14 @@ def metrics_listed(estate: Estate, account_id: str, region: str, params: Mapping
     return list(found.values())
 
 
-def _offset(token: str | None) -> int:
+def position(token: str | None) -> tuple[int, int]:
+    """How many points the pages before held, and the number of the page that the token asks for."""
     if token is None:
-        return 0
-    if not token.isdigit():
+        return 0, 1
+    offset, _, number = token.partition(".")
+    if not (offset.isdigit() and number.isdigit()):
         raise Refused("InvalidNextToken", "The service cannot parse the given pagination token.")
-    return int(token)
+    return int(offset), int(number)
 
 
 def _window(params: Mapping[str, Any], code: str) -> tuple[datetime, datetime]:

@@ -415,9 +415,12 @@ class ReplayEndpoint:
     # -- pages --------------------------------------------------------------------------------------------
 
     def _page(self, request: wire.ParsedRequest) -> _Page:
+        if request.operation == "get_metric_data":
+            with _cloudwatch_refusals():
+                return _Page(*cloudwatch.position(request.params.get("NextToken")))
         names = _paging(request.service, request.operation)
         token = request.params.get(names.input_token) if names is not None else None
-        if token is None or names is None or request.operation == "get_metric_data":
+        if token is None or names is None:
             return _Page()
         try:
             offset, number = base64.urlsafe_b64decode(str(token)).decode("ascii").split(".")
@@ -473,10 +476,11 @@ class ReplayEndpoint:
                 half = (len(result["Values"]) + 1) // 2
                 result["StatusCode"] = "PartialData"
                 result["Timestamps"], result["Values"] = result["Timestamps"][:half], result["Values"][:half]
-        if fault in ("repeat_token", "empty_page_with_token") and "MetricDataResults" in answer:
-            if fault == "empty_page_with_token":
-                answer["MetricDataResults"] = []
-            answer["NextToken"] = request.params.get("NextToken") or "0"
+        if fault == "empty_page_with_token" and "MetricDataResults" in answer:
+            offset, number = cloudwatch.position(request.params.get("NextToken"))
+            answer |= {"MetricDataResults": [], "NextToken": f"{offset}.{number + 1}"}
+        if fault == "repeat_token" and "MetricDataResults" in answer:
+            answer["NextToken"] = request.params.get("NextToken") or "0.2"
         return answer
 
 
