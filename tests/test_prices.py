@@ -308,6 +308,25 @@ def test_a_local_zone_balancer_is_another_product() -> None:
     assert choose(documents, "elb.hours", kind="application") == Decimal("0.0225")
 
 
+def test_capacity_units_without_a_product_family_are_told_apart_by_operation() -> None:
+    def capacity(sku: str, price: str, operation: str, usage_type: str = "EUW2-LCUUsage") -> str:
+        attributes = {
+            "regionCode": "eu-west-2",
+            "locationType": "AWS Region",
+            "operation": operation,
+            "usagetype": usage_type,
+        }
+        return product(sku, "", attributes, usd(price))
+
+    documents = [
+        capacity("A", "0.0084", "LoadBalancing:Application"),
+        capacity("B", "0.0063", "LoadBalancing:Network"),
+        capacity("C", "0.0084", "LoadBalancing:Application", "EUW2-ReservedLCUUsage"),
+    ]
+    assert choose(documents, "elb.lcu", "eu-west-2", kind="application") == Decimal("0.0084")
+    assert choose(documents, "elb.lcu", "eu-west-2", kind="network") == Decimal("0.0063")
+
+
 def test_throughput_is_sold_by_gibibytes() -> None:
     attributes = {
         "regionCode": "us-east-1",
@@ -500,7 +519,7 @@ def test_mistakes_in_the_configuration_are_named(name: str, items: object) -> No
 
 def test_mistakes_of_a_check_are_declaration_errors(tmp_path: Path) -> None:
     prices = book(tmp_path, mode="offline")
-    mistakes: list[tuple[str, dict[str, object]]] = [
+    mistakes: list[tuple[str, dict[str, Any]]] = [
         ("ec2.teapot", {}),
         ("ec2.instance", {}),
         ("ec2.instance", {"instance_type": "m5.large", "colour": "red"}),

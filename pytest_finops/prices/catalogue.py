@@ -87,6 +87,7 @@ _STORAGE_SUFFIX = {
     "sc1": "EBS:VolumeUsage.sc1",
     "standard": "EBS:VolumeUsage",
 }
+#: LCU rows come without a product family in some offer files: there, the operation tells the kinds apart.
 _BALANCER = {
     "application": {"family": "Load Balancer-Application", "operation": "LoadBalancing:Application"},
     "network": {"family": "Load Balancer-Network", "operation": "LoadBalancing:Network"},
@@ -335,10 +336,10 @@ CATALOGUE: Mapping[str, Dimension] = {
     ),
     "elb.lcu": Dimension(
         service="AWSELB",
-        family="{family}",
         filters={"locationType": "AWS Region", "operation": "{operation}"},
         suffix="LCUUsage",
-        units=("LCU-Hrs", "NLCU-Hrs", "GLCU-Hrs"),
+        contains="LCUUsage",
+        units=("LCU-Hrs", "NLCU-Hrs", "GLCU-Hrs", *_HOURS),
         unit="LCU-h",
         low=Decimal("0.002"),
         high=Decimal("0.05"),
