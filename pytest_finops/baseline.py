@@ -41,7 +41,7 @@ def load(path: Path, *, missing_ok: bool = False) -> dict[str, Decimal]:
 
 
 def write(path: Path, findings: Iterable[Finding]) -> None:
-    """Write the baseline of ``findings`` to ``path``, whole or not at all; ConfigError if it cannot be written.
+    """Write the baseline of ``findings`` to ``path``, whole or not at all (ConfigError).
 
     Accepted findings are left out: when their exemption ends they are new again, not silently known.
     """

@@ -33,9 +33,9 @@ def classify(
 ) -> Finding | Note:
     """Return ``finding`` with its status, or a note if its savings are below the minimum.
 
-    A price below the minimum makes a note first of all (unrounded; the minimum itself is a finding, and so is a
-    finding without a price). Then an exemption that has not expired makes it accepted; an id in ``baseline`` or a
-    severity below the one that fails makes it known; anything else is new.
+    A price below the minimum makes a note first of all (unrounded; the minimum itself is a finding, and so
+    is a finding without a price). Then an exemption that has not expired makes it accepted; an id in
+    ``baseline`` or a severity below the one that fails makes it known; anything else is new.
     """
     savings = finding.estimated_monthly_savings
     if savings is not None and savings < limits.min_savings:
@@ -63,7 +63,7 @@ def classify_all(
     limits: Limits,
     today: date,
 ) -> Classified:
-    """Return every finding classified, with who accepted what and which exemptions expired or match nothing."""
+    """Return all findings classified, with who accepted what and which exemptions ended or match nothing."""
     kept: list[Finding] = []
     notes: list[Note] = []
     accepted: list[Accepted] = []

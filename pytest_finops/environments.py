@@ -1,4 +1,4 @@
-"""Environments and owners: what a resource is used for and by whom, by tags, account and whole name tokens."""
+"""Environments and owners: what a resource is used for and by whom, by tags, account and name words."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ DEFAULT_NONPROD = (
     "nonprod", "nonproduction", "preprod", "preproduction", "dev", "devel", "develop", "development", "test",
     "testing", "tst", "qa", "uat", "staging", "stage", "stg", "sandbox", "sbx", "demo", "poc",
 )  # fmt: skip
-DEFAULT_OWNER_TAGS = ("owner", "contact", "created-by", "createdby")
-DEFAULT_TEAM_TAGS = ("team", "squad", "group")
+DEFAULT_OWNER_TAGS = ("owner", "contact")
+DEFAULT_TEAM_TAGS = ("team", "squad")
 
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 # "non-prod" is one word that happens to contain a separator, and the opposite of its second half.
@@ -30,7 +30,7 @@ _PREFIXES = frozenset({"non", "pre", "not"})
 
 
 def tokens(text: str) -> frozenset[str]:
-    """Return the whole words of a name, in lower case: ``api-dev2.eu`` is api, dev, dev2, eu; ``non-prod`` nonprod."""
+    """Return the words of a name in lower case: ``api-dev2`` is api, dev, dev2; ``non-prod`` nonprod."""
     words = [word for word in _SEPARATORS.split(text.lower()) if word]
     found: set[str] = set()
     prefix = ""
@@ -52,9 +52,9 @@ def _squeeze(text: str) -> str:
 class EnvironmentPolicy:
     """How to tell production from the rest; everything is compared without regard to case.
 
-    ``tags`` are the keys that say it; ``prod`` and ``nonprod`` the words that mean it in tags; ``accounts`` maps an
-    account id, an account name or an organizational unit to ``prod`` or ``nonprod``; ``name_prod`` and
-    ``name_nonprod`` are the words that count in names.
+    ``tags`` are the keys that say it; ``prod`` and ``nonprod`` the words that mean it in tags; ``accounts``
+    maps an account id, an account name or an organizational unit to ``prod`` or ``nonprod``; ``name_prod``
+    and ``name_nonprod`` are the words that count in names.
     """
 
     tags: tuple[str, ...] = DEFAULT_TAGS
@@ -68,8 +68,8 @@ class EnvironmentPolicy:
     def from_config(cls, raw: object, source: str = "finops.yaml") -> EnvironmentPolicy:
         """Return the policy of the ``environments`` section; what it leaves out keeps its default.
 
-        A list that is given replaces the default. ``names`` takes ``prod`` and ``nonprod`` lists like ``values``
-        and follows ``values`` where it says nothing.
+        A list that is given replaces the default. ``names`` takes ``prod`` and ``nonprod`` lists like
+        ``values`` and follows ``values`` where it says nothing.
         """
         section = _section(raw, f"{source}: environments", ("tags", "values", "accounts", "names"))
         place = f"{source}: environments"
@@ -102,11 +102,12 @@ class EnvironmentPolicy:
         )
 
     def of(self, resource: Resource) -> Environment:
-        """Return the environment: explicit tags, else the account map, else whole words of the name, else unknown.
-
-        A tag whose whole value is known, and an account id, are high; a word inside a tag's value, an account name or
-        organizational unit, and a name are medium. Sources that contradict themselves say nothing for certain:
+        """Return the environment: explicit tags, else the account map, else whole words of the name, else
         unknown.
+
+        A tag whose whole value is known, and an account id, are high; a word inside a tag's value, an
+        account name or organizational unit, and a name are medium. Sources that contradict themselves say
+        nothing for certain: unknown.
         """
         return self._by_tags(resource) or self._by_account(resource) or self._by_name(resource) or UNKNOWN
 
@@ -156,7 +157,7 @@ class EnvironmentPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerPolicy:
-    """Which tags name the owner and the team of a resource, in order; keys are compared without regard to case."""
+    """Which tags name the owner and the team of a resource, in order; keys are compared ignoring case."""
 
     tags: tuple[str, ...] = DEFAULT_OWNER_TAGS
     team_tags: tuple[str, ...] = DEFAULT_TEAM_TAGS

@@ -25,8 +25,8 @@ _REQUIRED = ("owner", "reason", "expires")
 class Exemption:
     """Findings that are accepted until ``expires`` (that day included); a None field accepts any value.
 
-    ``resource`` is an id, a name or an ARN and may hold globs (``vol-*``); ``tag`` is ``key`` or ``key=value``;
-    ``source`` is the file and place of the entry.
+    ``resource`` is an id, a name or an ARN and may hold globs (``vol-*``); ``tag`` is ``key`` or
+    ``key=value``; ``source`` is the file and place of the entry.
     """
 
     rule: str | None = None
@@ -62,7 +62,7 @@ class Exemption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedBlindSpot:
-    """A denial that is known and wanted until ``expires`` (that day included); a None field stands for any value."""
+    """A denial that is expected until ``expires`` (that day included); a None field stands for any value."""
 
     account: str | None = None
     region: str | None = None
@@ -156,8 +156,8 @@ def unmatched(
 ) -> tuple[Exemption, ...]:
     """Return the exemptions that still hold and cover no finding: good news, the thing is gone.
 
-    ``findings`` are those that the checks reported, before small ones became notes. It is news only if the checks
-    could look: that is for the caller to know.
+    ``findings`` are those that the checks reported, before small ones became notes. It is news only if the
+    checks could look: that is for the caller to know.
     """
     return tuple(
         exemption
@@ -197,13 +197,13 @@ def unmatched_blind_spots(
 
 
 def parse_exemptions(raw: object, source: str) -> tuple[Exemption, ...]:
-    """Return the ``exemptions`` list of the file ``source``, or raise ConfigError with the place of the mistake."""
+    """Return the ``exemptions`` list of the file ``source``; ConfigError names the place."""
     entries = _entries(raw, source, "exemptions", _EXEMPTION_SELECTORS)
     return tuple(Exemption(**values) for values in entries)
 
 
 def parse_expected_blind_spots(raw: object, source: str) -> tuple[ExpectedBlindSpot, ...]:
-    """Return the ``expected_blind_spots`` list of the file ``source``, or raise ConfigError with the place."""
+    """Return the ``expected_blind_spots`` of the file ``source``; ConfigError names the place."""
     entries = _entries(raw, source, "expected_blind_spots", _BLIND_SPOT_SELECTORS)
     return tuple(ExpectedBlindSpot(**values) for values in entries)
 

@@ -24,7 +24,7 @@ EXIT_BLIND = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What the user asked of the gate (USD a month); None = not asked. ``min_savings`` acts before the gate."""
+    """What the user asked of the gate (USD a month; None = not asked); ``min_savings`` acts before it."""
 
     max_waste: Decimal | None = None
     max_savings: Decimal | None = None
@@ -62,11 +62,11 @@ def judge(
 ) -> Gate:
     """Return the judgement on ``findings``, classified and counted.
 
-    Only findings with status new are judged; what equals a limit holds. Limits compare unrounded sums, except the
-    growth since ``previous`` (the total of the baseline or of the last stored audit, which is rounded): it compares
-    rounded totals of all that is counted. Without a ``previous`` the growth is from zero, so that a limit never
-    holds for want of something to compare. A gate forgives findings and nothing else: ``complete`` and
-    ``ordinary_failures`` change the exit status, not the judgement.
+    Only findings with status new are judged; what equals a limit holds. Limits compare unrounded sums,
+    except the growth since ``previous`` (the total of the baseline or of the last stored audit, which is
+    rounded): it compares rounded totals of all that is counted. Without a ``previous`` the growth is from
+    zero, so that a limit never holds for want of something to compare. A gate forgives findings and nothing
+    else: ``complete`` and ``ordinary_failures`` change the exit status, not the judgement.
     """
     del complete, ordinary_failures
     new = [finding for finding in findings if finding.status == "new"]
@@ -74,29 +74,29 @@ def judge(
     waste = sum((finding.counted_monthly_savings for finding in new if finding.kind == "waste"), ZERO)
     reasons: list[str] = []
     if limits.max_waste is not None and waste > limits.max_waste:
-        reasons.append(f"waste of {_over(waste, limits.max_waste)} USD a month")
+        reasons.append(f"waste {_over(waste, limits.max_waste)} USD a month")
     if limits.max_savings is not None and counted > limits.max_savings:
-        reasons.append(f"savings of {_over(counted, limits.max_savings)} USD a month")
+        reasons.append(f"savings {_over(counted, limits.max_savings)} USD a month")
     if limits.max_increase is not None:
         total = sum((cents(f.counted_monthly_savings) for f in findings if f.status != "accepted"), ZERO)
         growth = total - (previous or ZERO)
         if growth > limits.max_increase:
             since = "since nothing: no earlier audit" if previous is None else "since the last audit"
-            reasons.append(f"increase of {_over(growth, limits.max_increase)} USD a month {since}")
+            reasons.append(f"increase {_over(growth, limits.max_increase)} USD a month {since}")
     if new and not limits.has_amounts:
         reasons.append(f"{len(new)} new finding{'' if len(new) == 1 else 's'}")
     unpriced = sum(1 for finding in new if finding.estimated_monthly_savings is None)
     allowed = limits.unpriced_allowed
     if allowed is not None and unpriced > allowed:
-        reasons.append(f"{unpriced} without a price, more than {allowed}")
+        reasons.append(f"{unpriced} without a price > {allowed}")
     return Gate(limits=limits.asked(), counted=counted, holds=not reasons, reasons=tuple(reasons))
 
 
 def exit_status(gate: Gate, *, complete: bool, pytest_status: int, ordinary_failed: bool) -> int:
     """Return the exit status of the run (interface, section 2).
 
-    pytest's own 2 to 6 pass through. Under ``strict`` an incomplete run is 7 whatever else happened, except after a
-    usage error (4), where nothing was asked.
+    pytest's own 2 to 6 pass through. Under ``strict`` an incomplete run is 7 whatever else happened, except
+    after a usage error (4), where nothing was asked.
     """
     strict = bool(gate.limits.get("strict"))
     if strict and not complete and pytest_status != EXIT_USAGE:
@@ -115,8 +115,8 @@ def closing_line(gate: Gate, complete: bool) -> str:
 
 
 def _over(amount: Decimal, limit: Decimal) -> str:
-    """Return ``120.00, more than 100.00``; in full where both would round to the same."""
+    """Return ``120.00 > 100.00``; in full where both would round to the same."""
     shown, wanted = cents(amount), cents(limit)
     if shown > wanted:
-        return f"{shown:f}, more than {wanted:f},"
-    return f"{amount:f}, more than {limit:f},"
+        return f"{shown:f} > {wanted:f}"
+    return f"{amount:f} > {limit:f}"

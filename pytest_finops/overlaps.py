@@ -12,14 +12,14 @@ from .resources import GLOBAL
 
 ZERO = Decimal(0)
 
-#: ``Finding.metadata`` key: findings of one target that share its value are alternatives even where they claim
-#: different components (removing per-zone NAT gateways against routing inside the zone).
+#: ``Finding.metadata`` key: findings of one target that share its value are alternatives even where they
+#: claim different components (removing per-zone NAT gateways against routing inside the zone).
 EXCLUSIVE_GROUP = "exclusive_group"
 
 _STEP: Mapping[str, int] = {action: step for step, action in enumerate(WATERFALL)}
 
-# Settings are independent knobs (Multi-AZ off, extended support off), so they multiply; any other action can be
-# done to a component only once.
+# Settings are independent knobs (Multi-AZ off, extended support off), so they multiply; any other action
+# can be done to a component only once.
 _REPEATABLE = frozenset({"configure"})
 
 # (account, region or GLOBAL, component key)
@@ -38,7 +38,7 @@ class _Claim:
 
     @property
     def best_first(self) -> tuple[Decimal, tuple[str, str, str, str], str]:
-        """The order among alternatives: what the whole finding saves, not this component alone, then identity."""
+        """The order among alternatives: what the whole finding saves (not just here), then identity."""
         return (-self.total, self.finding.sort_key, self.finding.id)
 
 
@@ -47,23 +47,25 @@ def count(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
     The rule, in full:
 
-    1. A component is a key of one account and region; a finding of region ``global`` joins the only region of its
-       account that claims the same key. It costs the highest ``monthly_cost`` claimed for it (where nobody knows
-       the cost, the highest saving claimed).
+    1. A component is a key of one account and region; a finding of region ``global`` joins the only region
+       of its account that claims the same key. It costs the highest ``monthly_cost`` claimed for it (where
+       nobody knows the cost, the highest saving claimed).
     2. Accepted findings and findings without a price count 0 and take nothing. A finding without components
        counts its estimate. Known findings count like new ones.
-    3. Findings of one account and region with the same ``metadata["exclusive_group"]`` are alternatives: the one
-       that saves most by its components counts, the others count 0.
-    4. Each component is settled in the order of ``WATERFALL``. Within one action, findings are alternatives: only
-       the one that saves most counts on this component (ties by ``sort_key``); ``configure`` findings are not
-       alternatives and multiply, in that same order.
-    5. Each step takes ``residual x saved / cost`` and leaves the rest to the next; a saving above the cost is the
-       cost. ``delete`` leaves nothing, even if it saves less than everything (a final snapshot stays).
-    6. A negative saving (a cost that the change creates) is subtracted in full and takes nothing from others.
-    7. A finding counts the sum over its components, at least 0. What it took stays taken even so: the total may be
-       too low by that, never too high.
-    8. ``alternative_to`` names the better alternatives of steps 3 and 4, and, if nothing was left on any component
-       that the finding could save on, the findings that took everything.
+    3. Findings of one account and region with the same ``metadata["exclusive_group"]`` are alternatives:
+       the one that saves most by its components counts, the others count 0.
+    4. Each component is settled in the order of ``WATERFALL``. Within one action, findings are
+       alternatives: only the one that saves most counts on this component (ties by ``sort_key``);
+       ``configure`` findings are not alternatives and multiply, in that same order.
+    5. Each step takes ``residual x saved / cost`` and leaves the rest to the next; a saving above the cost
+       is the cost. ``delete`` leaves nothing, even if it saves less than everything (a final
+       snapshot stays).
+    6. A negative saving (a cost that the change creates) is subtracted in full and takes nothing from
+       others.
+    7. A finding counts the sum over its components, at least 0. What it took stays taken even so: the total
+       may be too low by that, never too high.
+    8. ``alternative_to`` names the better alternatives of steps 3 and 4, and, if nothing was left on any
+       component that the finding could save on, the findings that took everything.
     """
     counted = [ZERO] * len(findings)
     rivals: list[set[str]] = [set() for _ in findings]
@@ -169,10 +171,10 @@ def _settle(
             rivals[index].add(settled[action])
             emptied[index].append(None)
             continue
-        settled.setdefault(action, claim.finding.id)
         if residual <= 0:
             emptied[index].append(emptied_by)
             continue
+        settled.setdefault(action, claim.finding.id)
         # Exact while nothing was taken; afterwards a quotient, never more than what is left.
         share = min(claim.saved, cost)
         taken = share if residual == cost else min(residual, residual * share / cost)
@@ -184,7 +186,7 @@ def _settle(
 
 
 def _alternatives(rivals: set[str], emptied: Sequence[str | None]) -> tuple[str, ...]:
-    """Return the ids that a finding is an alternative to; who emptied a component matters only if all are empty."""
+    """Return the ids a finding is an alternative to; who emptied components matters if all are empty."""
     takers = {taker for taker in emptied if taker is not None}
     swallowed = takers if takers and None not in emptied else set()
     return tuple(sorted(rivals | swallowed))

@@ -21,7 +21,7 @@ WEIGHT: Mapping[Confidence, Decimal] = {
 
 
 def phase(finding: Finding) -> Phase:
-    """Return the phase: commitments and high effort are strategic, sure things without a restart quick wins."""
+    """Return the phase: commitments and high effort are strategic; sure, easy, restartless is a quick win."""
     if finding.effort == "high" or finding.action == "commit" or finding.category == "commitments":
         return "strategic"
     if (
@@ -44,9 +44,9 @@ def rank(
 ) -> tuple[Finding, ...]:
     """Return ``findings`` in priority order with ``phase`` and ``priority`` (1 = first, no gaps) set.
 
-    The order is phase, then counted savings weighted by confidence, then id. ``override`` may give a finding its
-    place: it gets that priority (the next free one if two ask for the same, the last if there are fewer findings)
-    and the others keep their order around it.
+    The order is phase, then counted savings weighted by confidence, then id. ``override`` may give a
+    finding its place: it gets that priority (the next free one if two ask for the same, the last if there
+    are fewer findings) and the others keep their order around it.
     """
     phased = (replace(finding, phase=phase(finding)) for finding in findings)
     ordered = sorted(phased, key=lambda f: (PHASES.index(f.phase), -worth(f), f.id))

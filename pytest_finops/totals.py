@@ -20,11 +20,11 @@ def counted(findings: Iterable[Finding]) -> Decimal:
 def totals(findings: Sequence[Finding]) -> Totals:
     """Return the totals of ``findings``, classified and counted (USD a month).
 
-    ``waste`` and ``optimisation`` sum the counted savings of each kind; known findings are inside, accepted ones
-    count 0. ``gross`` sums every estimate, before overlaps and exemptions. ``net`` is what is left of the counted
-    savings after reservations and Savings Plans: a reconciled finding gives its net savings, at most what it counts,
-    any other what it counts; None if no finding was reconciled. ``accepted`` sums the estimates of accepted
-    findings, ``known`` the counted savings of known ones.
+    ``waste`` and ``optimisation`` sum the counted savings of each kind; known findings are inside, accepted
+    ones count 0. ``gross`` sums every estimate, before overlaps and exemptions. ``net`` is what is left of
+    the counted savings after reservations and Savings Plans: a reconciled finding gives its net savings, at
+    most what it counts, any other what it counts; None if no finding was reconciled. ``accepted`` sums the
+    estimates of accepted findings, ``known`` the counted savings of known ones.
     """
     live = [finding for finding in findings if finding.status != "accepted"]
     return Totals(
