@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, Literal
 
 from pytest_finops import Rule, Series
 
@@ -28,6 +28,9 @@ LADDER = (
     "nano", "micro", "small", "medium", "large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge",
     "16xlarge", "24xlarge", "32xlarge", "48xlarge",
 )  # fmt: skip
+
+#: The ladders of families with other sizes (c5, z1d).
+ODD = ("large", "xlarge", "2xlarge", "3xlarge", "6xlarge", "9xlarge", "12xlarge", "18xlarge", "24xlarge")
 
 _T3 = {
     "nano": 5.0,
@@ -59,7 +62,7 @@ def parts(type_name: str) -> tuple[str, str]:
 
 
 def size_rank(size: str) -> float | None:
-    """Return a number that orders sizes (``xlarge`` is 1); None for ``metal`` and other names without an order."""
+    """Return a number that orders sizes (``xlarge`` is 1); None for ``metal`` and other unordered names."""
     if size in _SMALL:
         return _SMALL[size]
     factor = size.removesuffix("xlarge")
@@ -73,6 +76,12 @@ def smaller_size(size: str, among: Iterable[str] = LADDER) -> str | None:
         return None
     ranked = [(other_rank, other) for other in among if (other_rank := size_rank(other)) is not None]
     return max((pair for pair in ranked if pair[0] < rank), default=(0.0, None))[1]
+
+
+def smaller_sizes(size: str) -> tuple[str, ...]:
+    """Return what the next smaller size can be called, families having different ladders."""
+    found = {smaller_size(size), smaller_size(size, ODD), smaller_size(size, LADDER[:-5])} - {None}
+    return tuple(sorted(name for name in found if name is not None))
 
 
 def baseline(type_name: str) -> float | None:
@@ -136,7 +145,7 @@ def sustains(mean: float, vcpus: int, target_type: str, target_vcpus: int) -> bo
     return limit is None or projected(mean, vcpus, target_vcpus) <= limit
 
 
-def confidence(p95_maximum: float, memory_percent: float | None) -> str:
+def confidence(p95_maximum: float, memory_percent: float | None) -> Literal["high", "medium", "low"]:
     """Return high, medium or low: calm CPU and memory, CPU alone, restless CPU."""
     if p95_maximum >= RESTLESS:
         return "low"
