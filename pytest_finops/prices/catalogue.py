@@ -117,10 +117,10 @@ _RDS_LICENCES = {
     "bring-your-own-license": {"licence": "Bring your own license"},
 }
 _RDS_STORAGE = {
-    "gp2": {"volume": "General Purpose", "storage": "GP2-Storage"},
-    "gp3": {"volume": "General Purpose-GP3", "storage": "GP3-Storage"},
-    "io1": {"volume": "Provisioned IOPS", "storage": "PIOPS-Storage"},
-    "standard": {"volume": "Magnetic", "storage": "StorageUsage"},
+    "gp2": {"storage": "GP2-Storage"},
+    "gp3": {"storage": "GP3-Storage"},
+    "io1": {"storage": "PIOPS-Storage"},
+    "standard": {"storage": "StorageUsage"},
 }
 
 
@@ -378,7 +378,7 @@ CATALOGUE: Mapping[str, Dimension] = {
     "rds.storage": Dimension(
         service="AmazonRDS",
         family="Database Storage",
-        filters={"volumeType": "{volume}", "deploymentOption": "{deployment}", "databaseEngine": "Any"},
+        filters={"deploymentOption": "{deployment}", "databaseEngine": "Any"},
         suffix="RDS:{az}{storage}",
         units=_GB_MONTH,
         unit="GB-Mo",
