@@ -28,6 +28,7 @@ SECTIONS = {
 }
 _SELECTORS = ("rule", "resource", "tag", "account")
 _PLACES = ("account", "region", "service", "code")
+_ANSWERS = ("owner", "reason", "expires")
 _NUMBERS = (amount, factor, count, positive)
 
 
@@ -307,11 +308,6 @@ def _identity(node: Node) -> str | None:
     return node.source if node.kind == "number" else node.text()
 
 
-def _texts(node: Node, read: Callable[[Node], str | None] = Node.text) -> list[str]:
-    members = node.items() if node.kind == "list" else [node]
-    return [value for member in members if (value := read(member)) is not None]
-
-
 def _accounts(node: Node) -> tuple[Mapping[str, Any], ...]:
     made: list[Mapping[str, Any]] = []
     for item in node.items():
@@ -363,15 +359,11 @@ def _selected(node: Node, selectors: tuple[str, ...]) -> tuple[Mapping[str, Any]
     """Entries that accept something: what they select, why, who answers for it, and until when."""
     made: list[Mapping[str, Any]] = []
     for item in node.items():
-        fields = item.fields((*selectors, "owner", "reason", "expires"), ("reason",))
+        fields = item.fields((*selectors, *_ANSWERS), _ANSWERS)
         entry: dict[str, Any] = {LINE: item.line}
         for key, value in fields.items():
             if key == "expires":
                 entry[key] = value.date()
-            elif key == "tag" and value.kind == "mapping":
-                entry[key] = value.plain()
-            elif value.kind == "list":
-                entry[key] = _texts(value, _identity)
             else:
                 entry[key] = _identity(value)
         if item.kind == "mapping" and not any(key in fields for key in selectors):

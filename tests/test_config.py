@@ -204,7 +204,7 @@ def test_sections_keep_their_lines(tmp_path: Path) -> None:
         "exemptions:\n"
         "  - {rule: ec2-low-cpu, resource: i-1, reason: spare, owner: ops, expires: 2027-01-31}\n"
         "expected_blind_spots:\n"
-        "  - {account: '123456789012', service: rds, code: AccessDenied, reason: policy}\n"
+        "  - {account: '123456789012', service: rds, code: AccessDenied, reason: policy, owner: o, expires: 2027-01-31}\n"
         "rules:\n"
         "  ec2-low-cpu: {cpu_average: 12.5, severity: high, period_days: 30, enabled: false}\n",
     )
@@ -228,7 +228,7 @@ def test_sections_are_strict(tmp_path: Path) -> None:
     found = mistakes(
         tmp_path,
         "accounts:\n  - {id: 123, profil: x}\n"
-        "exemptions:\n  - {reason: all of it}\n  - {rule: a-b, expires: soon}\n"
+        "exemptions:\n  - {reason: all, owner: o, expires: 2027-01-31}\n  - {rule: a-b, expires: soon, owner: o}\n"
         "rules:\n  EC2: {severity: urgent}\n"
         "owners: {tag: [owner]}\n",
     )
