@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,11 +150,9 @@ def scan(
         # Standard output belongs to the report alone, so that it can be piped.
         with contextlib.redirect_stdout(sys.stderr):
             status = int(pytest.main(args))
-        stream = click.get_binary_stream("stdout")
         for target in targets:
             if target.exists():
-                stream.write(target.read_bytes())
-        stream.flush()
+                click.echo(target.read_bytes(), nl=False)
     ctx.exit(status)
 
 
@@ -188,8 +187,7 @@ def _load(path: Path) -> Audit:
 
 def shipped_rules() -> list[Rule]:
     """Return the rules of the installed check package, by id."""
-    import pytest_finops.checks as package
-
+    package = import_module("pytest_finops.checks")
     return rules_below(Path(folder) for folder in package.__path__)
 
 
