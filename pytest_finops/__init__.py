@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .declare import Page, inventory, metric
     from .marks import rule
     from .metrics import Series
-    from .prices.resolver import PriceKey
+    from .prices.catalogue import PriceKey
     from .resources import Environment, Resource, Target, days_between, managed_by, tags_of
     from .rules import Condition, Rule
 
@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Audit": "audit", "Component": "findings", "Condition": "rules", "Environment": "resources",
     "Finding": "findings", "FindingsFound": "errors", "FinopsError": "errors", "Page": "declare",
-    "PriceKey": "prices.resolver", "PriceLine": "findings", "Resource": "resources", "Rule": "rules",
+    "PriceKey": "prices.catalogue", "PriceLine": "findings", "Resource": "resources", "Rule": "rules",
     "Series": "metrics", "Target": "resources", "days_between": "resources", "inventory": "declare",
     "managed_by": "resources", "metric": "declare", "rule": "marks", "tags_of": "resources",
 }  # fmt: skip

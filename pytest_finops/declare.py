@@ -13,7 +13,7 @@ from .errors import DeclarationError
 from .resources import Resource, Target
 
 if TYPE_CHECKING:
-    from .prices.resolver import PriceKey
+    from .prices.catalogue import PriceKey
 
 Level = Literal["region", "account", "payer"]
 Row = Any

@@ -1,1 +1,93 @@
-"""x"""
+"""The pytest plugin: hooks only; everything else is done by the modules that they name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import options
+from .marks import MARKER
+
+if TYPE_CHECKING:
+    from .session import AuditSession
+
+#: The check session of this process, once a check or an option asked for one.
+SESSION: pytest.StashKey[AuditSession] = pytest.StashKey()
+MARKERS = (
+    f"{MARKER}(id, subject=None): joins a test to the rule of a YAML rule file; use @finops.rule",
+)  # fmt: skip
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the options; nothing else happens in unrelated runs."""
+    options.add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register the hook specifications."""
+    from . import hooks
+
+    pluginmanager.add_hookspecs(hooks)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; start an audit if the command line or FINOPS_PROFILE asks for one."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    asked = any(name.startswith("finops_") and value not in (None, []) for name, value in vars(config.option).items())
+    if asked or os.environ.get("FINOPS_PROFILE"):
+        start(config)
+    elif config.option.showfixtures or config.option.show_fixtures_per_test:
+        from .session import register_fixtures
+
+        register_fixtures(config)
+
+
+def start(config: pytest.Config) -> AuditSession:
+    """Return the audit session of this process, started on first need."""
+    found = config.stash.get(SESSION, None)
+    if found is None:
+        from .session import AuditSession
+
+        found = config.stash[SESSION] = AuditSession(config)
+        config.pluginmanager.register(found, "pytest_finops_session")
+    return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> None:
+    """Start an audit session when the first check is collected."""
+    if name.startswith("test") or callable(obj):
+        marks = getattr(obj, "pytestmark", ())
+        if isinstance(marks, list) and any(getattr(mark, "name", "") == MARKER for mark in marks):
+            start(collector.config)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Any:
+    """Collect rule files, in an audit only."""
+    if file_path.suffix not in (".yaml", ".yml"):
+        return None
+    session = parent.config.stash.get(SESSION, None)
+    if session is None and "checks" not in file_path.parts:
+        return None
+    if session is None and not parent.config.option.collectonly and not _only_checks(parent.config):
+        return None
+    return (session or start(parent.config)).collect_rules(file_path, parent)
+
+
+def _only_checks(config: pytest.Config) -> bool:
+    # `pytest checks/` without a target must say what to add, also when all checks are declarative.
+    return bool(config.args) and all("checks" in Path(arg.split("::")[0]).parts for arg in config.args)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say the last line, after pytest's own."""
+    session = config.stash.get(SESSION, None)
+    if session is not None:
+        session.last_line()
+
+

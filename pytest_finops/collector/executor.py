@@ -1,0 +1,438 @@
+"""The executor: runs a plan's calls as data flows, in two phases, on daemon threads."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+from ..declare import Inventory, Metric, Page
+from ..errors import CollectError, DeclarationError
+from ..operations import operation as operation_facts
+from ..resources import GLOBAL, Target
+from .aws import Answer, Aws, Login
+from .faults import CallFault, Fault
+from .ledger import METRIC_PRICE, Ledger
+from .saved import Saved, Writer
+from .store import Cell, Points, SeriesKey, Store, series_key
+
+#: GetMetricData: at most 500 queries and 100,800 datapoints a request, so that one request is one page.
+MAX_QUERIES = 500
+MAX_POINTS = 100_800
+
+
+def cut(answer: Answer, key: str) -> list[Any]:
+    """Return the members of an answer that stand at ``key`` (``Reservations[].Instances[]``; ``@`` = the answer)."""
+    found: list[Any] = [answer]
+    if key == "@":
+        return found
+    for part in key.split("."):
+        name = part.removesuffix("[]")
+        found = [item.get(name) for item in found if item.get(name) is not None]
+        if part.endswith("[]"):
+            found = [member for items in found for member in items]
+    return found
+
+
+def witness_of(declaration: Inventory) -> str:
+    """Return the member that a real page of this call always has."""
+    if declaration.witness:
+        return declaration.witness
+    return "" if declaration.key == "@" else declaration.key.split(".")[0].removesuffix("[]")
+
+
+def at_level(target: Target, level: str, payer: str | None) -> Target:
+    """Return the target that a declaration of ``level`` is asked at when a check looks at ``target``."""
+    if level == "region":
+        return target
+    account = payer if level == "payer" and payer else target.account_id
+    return Target(
+        account_id=account, region=GLOBAL, name=target.name, partition=target.partition, now=target.now,
+        organizational_unit=target.organizational_unit,
+    )  # fmt: skip
+
+
+class Source(Protocol):
+    """Where answers come from: AWS, or a saved inventory."""
+
+    def pages(
+        self, target: Target, declaration: Inventory, params: Mapping[str, Any]
+    ) -> Iterator[tuple[Answer, bool]]:
+        """Yield (answer, is the last); CallFault says why not."""
+        ...
+
+    def metrics(
+        self, target: Target, keys: Sequence[SeriesKey], start: datetime, end: datetime
+    ) -> dict[SeriesKey, Points]:
+        """Return each asked series, or its fault."""
+        ...
+
+
+class LiveSource:
+    """AWS itself, each account by its own login."""
+
+    def __init__(self, aws: Aws, logins: Mapping[str, Login]) -> None:
+        self._aws = aws
+        self._logins = logins
+
+    def pages(
+        self, target: Target, declaration: Inventory, params: Mapping[str, Any]
+    ) -> Iterator[tuple[Answer, bool]]:
+        """Send the call, page by page."""
+        facts = operation_facts(declaration.service, declaration.operation)
+        region = endpoint_region(target, facts.endpoint_regions)
+        yield from self._aws.pages(
+            self._logins[target.account_id], target.account_id, region, declaration.service, declaration.operation,
+            params, tokens=declaration.tokens, witness=witness_of(declaration),
+        )  # fmt: skip
+
+    def metrics(
+        self, target: Target, keys: Sequence[SeriesKey], start: datetime, end: datetime
+    ) -> dict[SeriesKey, Points]:
+        """Ask GetMetricData for one batch; a series that is not Complete is a fault, not an absence."""
+        queries = [
+            {
+                "Id": f"q{index}",
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": namespace, "MetricName": name,
+                        "Dimensions": [{"Name": dimension, "Value": value} for dimension, value in dimensions],
+                    },
+                    "Period": period, "Stat": statistic,
+                },
+            }
+            for index, (namespace, name, dimensions, statistic, period) in enumerate(keys)
+        ]  # fmt: skip
+        found: dict[str, list[tuple[datetime, float]]] = {}
+        status: dict[str, str] = {}
+        params: dict[str, Any] = {
+            "MetricDataQueries": queries, "StartTime": start, "EndTime": end, "ScanBy": "TimestampAscending",
+        }  # fmt: skip
+        try:
+            for number in itertools.count(1):
+                answer = self._aws.call(
+                    self._logins[target.account_id], target.account_id, endpoint_region(target, ()), "cloudwatch",
+                    "get_metric_data", params, units=len(queries) if number == 1 else 0,
+                )  # fmt: skip
+                if "MetricDataResults" not in answer:
+                    raise CallFault(Fault("failed", "ForeignAnswer", "the answer has no 'MetricDataResults'"))
+                for result in answer["MetricDataResults"]:
+                    points = zip(result.get("Timestamps", ()), result.get("Values", ()), strict=False)
+                    found.setdefault(result["Id"], []).extend(points)
+                    status[result["Id"]] = str(result.get("StatusCode", "Complete"))
+                token = answer.get("NextToken")
+                if not token or token == params.get("NextToken"):
+                    break
+                params["NextToken"] = token
+        except CallFault as error:
+            return {key: Points(fault=error.fault) for key in keys}
+        series: dict[SeriesKey, Points] = {}
+        for index, key in enumerate(keys):
+            code = status.get(f"q{index}")
+            if code == "Complete":
+                series[key] = Points(points=tuple(sorted(found.get(f"q{index}", ()))))
+            else:
+                fault = Fault("partial", code or "NoAnswer", "CloudWatch did not answer this series completely")
+                series[key] = Points(fault=fault)
+        return series
+
+
+def endpoint_region(target: Target, regions: Sequence[str]) -> str:
+    """Return the region whose endpoint answers for ``target``."""
+    if regions and target.region not in regions:
+        return regions[0]
+    if target.region != GLOBAL:
+        return target.region
+    return {"aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}.get(target.partition, "us-east-1")
+
+
+class SavedSource:
+    """A saved inventory."""
+
+    def __init__(self, saved: Saved) -> None:
+        self._saved = saved
+
+    def pages(
+        self, target: Target, declaration: Inventory, params: Mapping[str, Any]
+    ) -> Iterator[tuple[Answer, bool]]:
+        """Read the call."""
+        yield from self._saved.pages(
+            target, declaration.service, declaration.operation, params,
+            key=declaration.key, witness=witness_of(declaration),
+        )  # fmt: skip
+
+    def metrics(
+        self, target: Target, keys: Sequence[SeriesKey], start: datetime, end: datetime
+    ) -> dict[SeriesKey, Points]:
+        """Read the series."""
+        return {key: self._saved.series(target, key, start, end) for key in keys}
+
+
+@dataclass(slots=True)
+class _Run:
+    """One cell in work: its open requests, and the pages that they brought, in order."""
+
+    declaration: Inventory
+    target: Target
+    open: int = 0
+    pages: dict[tuple[int, int], list[Any]] = field(default_factory=dict)
+    asked: int = 0
+    count: int = 0
+
+
+class Collector:
+    """Collects cells and series of a plan into a store; a fault ends as a value and stops nothing else."""
+
+    def __init__(
+        self, source: Source, store: Store, ledger: Ledger, *, threads: int, stop: threading.Event,
+        writer: Writer | None = None, progress: Callable[[int, int], None] | None = None,
+        max_cost: Decimal | None = None,
+    ) -> None:  # fmt: skip
+        self._source = source
+        self.store = store
+        self._ledger = ledger
+        self._threads = threads
+        self._stop = stop
+        self._writer = writer
+        self._progress = progress or (lambda done, total: None)
+        self._max_cost = max_cost
+        self._lock = threading.RLock()
+        self._done = threading.Condition(self._lock)
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._open = 0
+        self._total = 0
+        self._crash: BaseException | None = None
+        self._reserved = Decimal(0)
+
+    def inventories(self, wanted: Iterable[tuple[Inventory, Target]], children: Mapping[Inventory, Sequence[Inventory]]) -> None:
+        """Collect every wanted cell: roots at once, ``per=`` cells as soon as their parent is complete."""
+        cells = list(wanted)
+        self._children = children
+        self._wanted = set(cells)
+        for declaration, target in cells:
+            self.store.cells.setdefault((declaration, target), Cell())
+        roots = [(d, t) for d, t in cells if d.per is None]
+        self._run([lambda d=d, t=t: self._start(d, t, [(dict(d.params), ())]) for d, t in roots])  # type: ignore[misc]
+
+    def series(self, wanted: Iterable[tuple[Metric, Inventory, Target]], start: datetime, end: datetime) -> None:
+        """Ask for every planned series in batches; series that several metrics share are asked once."""
+        self.store.window = (start, end)
+        jobs: list[Callable[[], None]] = []
+        for target, keys in self.planned_series(wanted).items():
+            for batch in batches(keys, start, end):
+                jobs.append(lambda t=target, b=batch: self._series(t, b, start, end))  # type: ignore[misc]
+        self._run(jobs)
+
+    def planned_series(self, wanted: Iterable[tuple[Metric, Inventory, Target]]) -> dict[Target, list[SeriesKey]]:
+        """Return the distinct series of each target, from the inventories that are there."""
+        planned: dict[Target, dict[SeriesKey, None]] = {}
+        for metric, inventory, target in wanted:
+            cell = self.store.cell(inventory, target)
+            for resource in cell.rows:
+                if metric.where is None or metric.where(resource):
+                    for statistic in metric.statistics:
+                        planned.setdefault(target, {})[series_key(metric, resource, statistic)] = None
+        return {target: list(keys) for target, keys in planned.items()}
+
+    # --- one cell -------------------------------------------------------------------------------------------------
+
+    def _start(self, declaration: Inventory, target: Target, requests: list[tuple[dict[str, Any], tuple[str, ...]]]) -> None:
+        run = _Run(declaration, target, open=len(requests), asked=len(requests))
+        if not requests:
+            self._finish(run)
+            return
+        for index, (params, parents) in enumerate(requests):
+            self._submit(lambda i=index, p=params, n=parents: self._fetch(run, i, p, n))  # type: ignore[misc]
+
+    def _fetch(self, run: _Run, index: int, params: dict[str, Any], parents: tuple[str, ...]) -> None:
+        declaration, target = run.declaration, run.target
+        cell = self.store.cells[declaration, target]
+        try:
+            for number, (answer, last) in enumerate(self._source.pages(target, declaration, params), 1):
+                if self._writer:
+                    self._writer.page(target, declaration.call, params, number, answer, last)
+                rows = declaration.rows(Page(cut(answer, declaration.key), target, params))
+                with self._lock:
+                    run.pages[index, number] = rows
+                    run.count += len(rows)
+                    if declaration.max_resources and run.count >= declaration.max_resources and not last:
+                        cell.partial = True
+                        break
+        except CallFault as error:
+            fault = error.fault
+            if self._writer and fault.kind != "missing":
+                self._writer.error(target, declaration.call, params, fault)
+            if fault.code not in declaration.absent:
+                with self._lock:
+                    if parents:
+                        cell.faults.update(dict.fromkeys(parents, fault))
+                    else:
+                        cell.fault = fault
+        with self._lock:
+            run.open -= 1
+            finished = run.open == 0
+        if finished:
+            self._finish(run)
+
+    def _finish(self, run: _Run) -> None:
+        cell = self.store.cells[run.declaration, run.target]
+        with self._lock:
+            cell.rows = [row for key in sorted(run.pages) for row in run.pages[key]]
+            limit = run.declaration.max_resources
+            if limit:
+                cell.rows = cell.rows[:limit]
+            codes = {(fault.kind, fault.code) for fault in cell.faults.values()}
+            # A whole denied operation is one blind spot, not one line a resource.
+            if cell.faults and len(codes) == 1 and not run.pages and run.asked > 1:
+                cell.fault = next(iter(cell.faults.values()))
+            cell.done = True
+        for child in self._children.get(run.declaration, ()):
+            if (child, run.target) in self._wanted:
+                self._start_child(child, run.target, cell)
+
+    def _start_child(self, child: Inventory, target: Target, parent: Cell) -> None:
+        cell = self.store.cells[child, target]
+        if parent.fault is not None:
+            with self._lock:
+                cell.fault, cell.done = parent.fault, True
+            run = _Run(child, target)
+            for grandchild in self._children.get(child, ()):
+                if (grandchild, target) in self._wanted:
+                    self._start_child(grandchild, run.target, cell)
+            return
+        self._start(child, target, requests_for(child, parent.rows))
+
+    # --- one batch of series ----------------------------------------------------------------------------------------
+
+    def _series(self, target: Target, keys: list[SeriesKey], start: datetime, end: datetime) -> None:
+        cost = METRIC_PRICE * len(keys)
+        with self._lock:
+            allowed = self._max_cost is None or self._reserved + cost <= self._max_cost
+            if allowed:
+                self._reserved += cost
+        if allowed:
+            found = self._source.metrics(target, keys, start, end)
+        else:
+            fault = Fault("cost_limit", "CostLimit", f"--finops-max-api-cost {self._max_cost} USD would be passed")
+            found = {key: Points(fault=fault) for key in keys}
+        with self._lock:
+            for key in keys:
+                self.store.series[target, key] = found[key]
+        if self._writer:
+            for key in keys:
+                self._writer.series(target, key, start, end, found[key])
+
+    # --- threads ----------------------------------------------------------------------------------------------------
+
+    def _submit(self, task: Callable[[], None]) -> None:
+        with self._lock:
+            self._open += 1
+            self._total += 1
+        self._tasks.put(task)
+
+    def _run(self, jobs: Sequence[Callable[[], None]]) -> None:
+        """Run jobs and all that they submit; threads are daemons, so that an interrupt ends the process at once."""
+        if not jobs:
+            return
+        with self._lock:
+            self._open = self._total = 0
+        for job in jobs:
+            self._submit(job)
+        workers = [
+            threading.Thread(target=self._work, daemon=True, name=f"finops-{index}")
+            for index in range(min(self._threads, max(1, len(jobs) * 2)))
+        ]
+        for worker in workers:
+            worker.start()
+        try:
+            with self._done:
+                while self._open and self._crash is None:
+                    self._done.wait(0.2)
+                    self._progress(self._total - self._open, self._total)
+        except KeyboardInterrupt:
+            self._stop.set()
+            raise
+        finally:
+            for _ in workers:
+                self._tasks.put(None)
+        for worker in workers:
+            worker.join(5)
+        if self._crash is not None:
+            raise self._crash
+
+    def _work(self) -> None:
+        while True:
+            task = self._tasks.get()
+            if task is None:
+                return
+            try:
+                if not self._stop.is_set():
+                    task()
+            except BaseException as error:  # noqa: BLE001 - re-raised in the main thread
+                with self._done:
+                    self._crash = self._crash or error
+            finally:
+                with self._done:
+                    self._open -= 1
+                    self._done.notify_all()
+
+
+def requests_for(child: Inventory, parents: Sequence[Any]) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
+    """Return the distinct requests of a ``per=`` inventory, each with the ids of the parents that it is for."""
+    wanted = [parent for parent in parents if child.where is None or child.where(parent)]
+    if isinstance(child.param, str) and child.batch > 1:
+        groups: dict[tuple[Any, ...], list[Any]] = {}
+        within = child.within or {}
+        for parent in wanted:
+            groups.setdefault(tuple(getattr(parent, name) for name in within.values()), []).append(parent)
+        found: list[tuple[dict[str, Any], tuple[str, ...]]] = []
+        for values, members in groups.items():
+            for begin in range(0, len(members), child.batch):
+                part = members[begin : begin + child.batch]
+                params = {
+                    **child.params, **dict(zip(within, values, strict=True)), child.param: [_id_of(child, m) for m in part],
+                }  # fmt: skip
+                found.append((params, tuple(member.id for member in part)))
+        return found
+    mapping = {child.param: "id"} if isinstance(child.param, str) else dict(child.param or {})
+    requests: dict[str, tuple[dict[str, Any], list[str]]] = {}
+    for parent in wanted:
+        params = {**child.params, **{member: getattr(parent, attribute) for member, attribute in mapping.items()}}
+        requests.setdefault(repr(sorted(params.items())), (params, []))[1].append(parent.id)
+    return [(params, tuple(ids)) for params, ids in requests.values()]
+
+
+def _id_of(child: Inventory, parent: Any) -> str:
+    # Batches by ARN take the ARN: the request member says so.
+    if isinstance(child.param, str) and child.param.endswith(("Arn", "Arns")) and parent.arn:
+        return str(parent.arn)
+    return str(parent.id)
+
+
+def batches(keys: Sequence[SeriesKey], start: datetime, end: datetime) -> list[list[SeriesKey]]:
+    """Cut series into requests of min(500, 100,800 // datapoints) queries, so that no answer needs a second page."""
+    by_period: dict[int, list[SeriesKey]] = {}
+    for key in keys:
+        by_period.setdefault(key[4], []).append(key)
+    found: list[list[SeriesKey]] = []
+    for period, members in sorted(by_period.items()):
+        points = max(1, int((end - start) / timedelta(seconds=period)))
+        size = max(1, min(MAX_QUERIES, MAX_POINTS // points))
+        found += [list(members[begin : begin + size]) for begin in range(0, len(members), size)]
+    return found
+
+
+def check_declarations(declarations: Iterable[Inventory], names: Mapping[str, Inventory]) -> None:
+    """Refuse declarations whose parents do not exist or are billable while they are billable too."""
+    for declaration in declarations:
+        if declaration.per and declaration.per not in names:
+            raise DeclarationError(f"inventory {declaration.name}: per={declaration.per!r} is not an inventory")
+
+
+class CollectFailed(CollectError):
+    """Collection could not go on at all."""

@@ -1,0 +1,62 @@
+"""The ledger: every request of a run, what it cost, and how often it was refused."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ..audit import ApiCalls
+
+#: USD per metric requested by GetMetricData (AWS: 0.01 USD per 1,000; never free).
+METRIC_PRICE = Decimal("0.00001")
+
+
+@dataclass(slots=True)
+class _Entry:
+    calls: int = 0
+    units: int = 0
+    cost: Decimal = Decimal(0)
+    throttled: int = 0
+    retried: int = 0
+
+
+class Ledger:
+    """Counts answered requests by operation; thread-safe. ``calls`` are answered or refused requests, retries apart."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], _Entry] = defaultdict(_Entry)
+        self._lock = threading.Lock()
+
+    def record(
+        self, service: str, operation: str, *, units: int = 0, cost: Decimal = Decimal(0), retried: int = 0, throttled: int = 0
+    ) -> None:
+        """Record one request (with its retries) of ``service`` and ``operation``."""
+        with self._lock:
+            entry = self._entries[service, operation]
+            entry.calls += 1
+            entry.units += units
+            entry.cost += cost
+            entry.retried += retried
+            entry.throttled += throttled
+
+    @property
+    def total_calls(self) -> int:
+        """All requests so far, retries not counted."""
+        return sum(entry.calls for entry in self._entries.values())
+
+    @property
+    def total_cost(self) -> Decimal:
+        """USD spent so far."""
+        return sum((entry.cost for entry in self._entries.values()), Decimal(0))
+
+    def entries(self) -> tuple[ApiCalls, ...]:
+        """The ledger by operation, sorted."""
+        return tuple(
+            ApiCalls(
+                service=service, operation=operation, calls=e.calls, billable_units=e.units, cost=e.cost,
+                throttled=e.throttled, retried=e.retried,
+            )
+            for (service, operation), e in sorted(self._entries.items())
+        )  # fmt: skip

@@ -1,0 +1,340 @@
+"""The saved inventory (interface, section 6): written as pages arrive, replayed without AWS, read by workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ..errors import AuditError
+from ..resources import Target
+from .aws import Answer, snake
+from .faults import CallFault, Fault, classify
+from .store import Points, SeriesKey
+
+#: Never written: secrets that list calls return (reference: aws-api-facts, section 5.3).
+SECRETS = frozenset({"UserData", "MasterUsername", "MasterUserSecret", "CustomerGatewayConfiguration", "PreSharedKey"})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items() if key not in SECRETS and key != "ResponseMetadata"}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return value
+
+
+def canonical(params: Mapping[str, Any]) -> str:
+    """Return request parameters as comparable text."""
+    return json.dumps(_plain(params), sort_keys=True, default=str)
+
+
+class Writer:
+    """Writes answers of live calls; files are 0600 in a 0700 directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock = threading.Lock()
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def manifest(self, now: datetime, targets: Iterable[Target]) -> None:
+        """Write ``manifest.json`` for ``targets``."""
+        accounts: dict[str, dict[str, Any]] = {}
+        for target in targets:
+            entry = accounts.setdefault(
+                target.account_id,
+                {"account_id": target.account_id, "name": target.name, "partition": target.partition, "regions": []},
+            )
+            entry["regions"].append(target.region)
+        document = {
+            "format": 1, "created": now.isoformat(), "now": now.isoformat(), "metrics": "asked",
+            "targets": [accounts[key] for key in sorted(accounts)],
+        }  # fmt: skip
+        self._write(self.directory / "manifest.json", json.dumps(document, indent=2) + "\n", "w")
+
+    def page(self, target: Target, call: str, params: Mapping[str, Any], number: int, answer: Answer, last: bool) -> None:
+        """Write one page."""
+        self._line(target, f"{call}.jsonl", {"params": _plain(params), "page": number, "answer": _plain(answer), "last": last})
+
+    def error(self, target: Target, call: str, params: Mapping[str, Any], fault: Fault) -> None:
+        """Write that a call did not answer."""
+        self._line(target, f"{call}.jsonl", {"params": _plain(params), "error": {"code": fault.code, "message": fault.message}})
+
+    def series(self, target: Target, key: SeriesKey, start: datetime, end: datetime, points: Points) -> None:
+        """Write one metric series, empty ones too."""
+        namespace, name, dimensions, statistic, period = key
+        self._line(
+            target,
+            "metrics.jsonl",
+            {
+                "namespace": namespace, "metric_name": name, "dimensions": dict(dimensions), "statistic": statistic,
+                "period": period, "unit": None, "start": start.isoformat(), "end": end.isoformat(),
+                "status": "complete" if points.fault is None else "partial",
+                "error": None if points.fault is None else {"code": points.fault.code, "message": points.fault.message},
+                "points": [[when.isoformat(), value] for when, value in points.points],
+            },
+        )  # fmt: skip
+
+    def _line(self, target: Target, name: str, document: Mapping[str, Any]) -> None:
+        folder = self.directory / target.account_id / target.region
+        with self._lock:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._write(folder / name, json.dumps(document, sort_keys=True) + "\n", "a")
+
+    @staticmethod
+    def _write(path: Path, text: str, mode: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if mode == "a" else os.O_TRUNC)
+        with os.fdopen(os.open(path, flags, 0o600), mode, encoding="utf-8") as file:
+            file.write(text)
+
+
+class Saved:
+    """A saved inventory as a source of answers: equal requests, or ones that only narrow a saved request."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.manifest = self._manifest()
+        self.now = datetime.fromisoformat(self.manifest["now"].replace("Z", "+00:00"))
+        self._calls: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+        self._metrics: dict[tuple[str, str], dict[Any, list[dict[str, Any]]] | None] = {}
+        self._lock = threading.RLock()
+        self._shapes: dict[str, Any] = {}
+
+    def _manifest(self) -> dict[str, Any]:
+        path = self.directory / "manifest.json"
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise AuditError(f"{self.directory} is not a saved inventory: it has no manifest.json") from None
+        except (OSError, ValueError) as error:
+            raise AuditError(f"{path}: {error}") from error
+        if document.get("format") != 1 or "now" not in document or not isinstance(document.get("targets"), list):
+            raise AuditError(f"{path}: expected format 1 with 'now' and 'targets'")
+        return dict(document)
+
+    def targets(self) -> list[Target]:
+        """The targets that the manifest names, by the saved clock."""
+        return [
+            Target(
+                account_id=str(entry["account_id"]), region=region, name=str(entry.get("name") or entry["account_id"]),
+                partition=str(entry.get("partition", "aws")), now=self.now,
+            )
+            for entry in self.manifest["targets"]
+            for region in entry["regions"]
+        ]  # fmt: skip
+
+    def _load(self, target: Target, call: str) -> list[dict[str, Any]]:
+        """Return the saved calls as documents with params, pages, error, complete."""
+        key = (target.account_id, target.region, call)
+        with self._lock:
+            if key not in self._calls:
+                self._calls[key] = self._read(target, call)
+            return self._calls[key]
+
+    def _read(self, target: Target, call: str) -> list[dict[str, Any]]:
+        folder = self.directory / target.account_id / target.region
+        document = folder / f"{call}.json"
+        lines = folder / f"{call}.jsonl"
+        empty = folder / "empty.json"
+        calls: dict[str, dict[str, Any]] = {}
+        try:
+            if document.exists():
+                for saved in json.loads(document.read_text(encoding="utf-8"))["calls"]:
+                    calls[canonical(saved["params"])] = {
+                        "params": saved["params"], "pages": saved.get("pages") or [], "error": saved.get("error"), "complete": True,
+                    }  # fmt: skip
+            if lines.exists():
+                for text in lines.read_text(encoding="utf-8").splitlines():
+                    saved = json.loads(text)
+                    entry = calls.setdefault(
+                        canonical(saved["params"]), {"params": saved["params"], "pages": [], "error": None, "complete": False}
+                    )
+                    if saved.get("error"):
+                        entry["error"], entry["complete"] = saved["error"], True
+                    else:
+                        if saved.get("page") == 1:
+                            entry["pages"] = []
+                        entry["pages"].append(saved["answer"])
+                        entry["complete"] = entry["complete"] or bool(saved.get("last"))
+            if not calls and empty.exists() and call in json.loads(empty.read_text(encoding="utf-8")):
+                return [{"params": None, "pages": [], "error": None, "complete": True}]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise AuditError(f"{folder}/{call}: not a saved call ({type(error).__name__}: {error})") from error
+        return list(calls.values())
+
+    def pages(
+        self, target: Target, service: str, method: str, params: Mapping[str, Any], *, key: str, witness: str
+    ) -> Iterator[tuple[Answer, bool]]:
+        """Yield the saved pages of a call; CallFault where it is missing or was itself an error."""
+        saved = self._load(target, f"{service}.{method}")
+        wanted = canonical(params)
+        for call in saved:
+            if call["params"] is None:
+                yield ({witness: []} if witness else {}), True
+                return
+            if canonical(call["params"]) == wanted:
+                yield from self._answers(call, service, method)
+                return
+        wider = [call for call in saved if _narrows(params, call["params"])]
+        if not wider:
+            raise CallFault(Fault("missing", "NotSaved", f"{service}.{method} is not in the saved inventory"))
+        from .executor import cut
+
+        answers: list[Any] = []
+        for call in wider:
+            for answer, _ in self._answers(call, service, method):
+                answers.extend(member for member in cut(answer, key) if _member_matches(member, params, call["params"]))
+        yield _wrap(key, answers), True
+
+    def _answers(self, call: Mapping[str, Any], service: str, method: str) -> Iterator[tuple[Answer, bool]]:
+        error = call["error"]
+        if error:
+            code = str(error.get("code", "Unknown"))
+            raise CallFault(Fault(classify(code), code, str(error.get("message", ""))))
+        if not call["complete"]:
+            raise CallFault(Fault("missing", "NotSaved", f"{service}.{method} is not in the saved inventory to its last page"))
+        for number, answer in enumerate(call["pages"], 1):
+            yield self._typed(service, method, answer), number == len(call["pages"])
+
+    def _typed(self, service: str, method: str, answer: Any) -> Any:
+        """Return the answer with its timestamps as datetimes, by botocore's model of the operation."""
+        with self._lock:
+            if service not in self._shapes:
+                import botocore.session
+
+                model = botocore.session.Session().get_service_model(service)
+                self._shapes[service] = {snake(name): model.operation_model(name) for name in model.operation_names}
+            operation = self._shapes[service].get(method)
+        return answer if operation is None else _revive(answer, operation.output_shape)
+
+    def series(self, target: Target, key: SeriesKey, start: datetime, end: datetime) -> Points:
+        """Return one series out of ``metrics.jsonl``: equal, finer or longer ones can answer; coarser ones cannot."""
+        namespace, name, dimensions, statistic, period = key
+        loaded = self._series_of(target)
+        if loaded is None:
+            return Points(fault=Fault("missing", "NotSaved", "the saved inventory has no metrics of this target"))
+        candidates = loaded.get((namespace, name, dimensions, statistic))
+        if not candidates:
+            if self.manifest.get("metrics") == "complete":
+                return Points()
+            return Points(fault=Fault("missing", "NotSaved", f"{namespace} {name} {statistic} is not in the saved inventory"))
+        for line in sorted(candidates, key=lambda one: int(one["period"]), reverse=True):
+            if line.get("error") or line.get("status") == "partial":
+                error = line.get("error") or {"code": "PartialData", "message": "the saved series is partial"}
+                return Points(fault=Fault("partial", str(error.get("code")), str(error.get("message", ""))))
+            if int(line["period"]) > period or period % int(line["period"]) or _when(line["start"]) > start:
+                continue
+            points = [(_when(at), float(value)) for at, value in line["points"]]
+            return Points(points=tuple(_coarser(points, statistic, int(line["period"]), period, start, end)))
+        return Points(fault=Fault("missing", "TooCoarse", "the saved series is coarser or shorter than what is asked"))
+
+    def _series_of(self, target: Target) -> dict[Any, list[dict[str, Any]]] | None:
+        key = (target.account_id, target.region)
+        with self._lock:
+            if key not in self._metrics:
+                path = self.directory / target.account_id / target.region / "metrics.jsonl"
+                if not path.exists():
+                    self._metrics[key] = None
+                else:
+                    found: dict[Any, list[dict[str, Any]]] = {}
+                    try:
+                        for text in path.read_text(encoding="utf-8").splitlines():
+                            line = json.loads(text)
+                            identity = (
+                                line["namespace"], line["metric_name"],
+                                tuple(sorted((k, str(v)) for k, v in line["dimensions"].items())), line["statistic"],
+                            )  # fmt: skip
+                            found.setdefault(identity, []).append(line)
+                    except (ValueError, KeyError, TypeError) as error:
+                        raise AuditError(f"{path}: not a saved series ({type(error).__name__}: {error})") from error
+                    self._metrics[key] = found
+            return self._metrics[key]
+
+
+def _when(text: str) -> datetime:
+    parsed = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _coarser(
+    points: list[tuple[datetime, float]], statistic: str, have: int, want: int, start: datetime, end: datetime
+) -> Iterator[tuple[datetime, float]]:
+    inside = sorted((at, value) for at, value in points if start <= at < end)
+    if have == want:
+        yield from inside
+        return
+    buckets: dict[int, list[float]] = {}
+    for at, value in inside:
+        buckets.setdefault(int((at - start).total_seconds()) // want, []).append(value)
+    for index, values in sorted(buckets.items()):
+        merged = {"Maximum": max, "Minimum": min, "Sum": sum, "SampleCount": sum}.get(statistic)
+        value = merged(values) if merged else sum(values) / len(values)
+        yield start + timedelta(seconds=index * want), value
+
+
+def _revive(value: Any, shape: Any) -> Any:
+    if shape is None or value is None:
+        return value
+    kind = shape.type_name
+    if kind == "structure" and isinstance(value, Mapping):
+        return {name: _revive(item, shape.members.get(name)) for name, item in value.items()}
+    if kind == "list" and isinstance(value, list):
+        return [_revive(item, shape.member) for item in value]
+    if kind == "map" and isinstance(value, Mapping):
+        return {name: _revive(item, shape.value) for name, item in value.items()}
+    if kind == "timestamp" and isinstance(value, str):
+        return _when(value)
+    return value
+
+
+def _narrows(wanted: Mapping[str, Any], saved: Mapping[str, Any]) -> bool:
+    """Whether the wanted request only narrows the saved one: same scalars, fewer ids, more filters."""
+    for name, value in saved.items():
+        if name not in wanted:
+            return False
+        if isinstance(value, list) and isinstance(wanted[name], list):
+            if name == "Filters" or not set(map(str, wanted[name])) & set(map(str, value)):
+                return False
+        elif value != wanted[name]:
+            return False
+    return all(name in saved or isinstance(value, list) for name, value in wanted.items())
+
+
+def _member_matches(member: Mapping[str, Any], wanted: Mapping[str, Any], saved: Mapping[str, Any]) -> bool:
+    for name, value in wanted.items():
+        if saved.get(name) == value or not isinstance(value, list):
+            continue
+        if name == "Filters":
+            if not all(_filter_matches(member, one) for one in value):
+                return False
+        elif not any(str(item) in {str(part) for part in member.values() if isinstance(part, str)} for item in value):
+            return False
+    return True
+
+
+def _filter_matches(member: Mapping[str, Any], one: Mapping[str, Any]) -> bool:
+    name = str(one["Name"])
+    if name.startswith("tag:"):
+        tags = {tag["Key"]: tag.get("Value", "") for tag in member.get("Tags") or ()}
+        return tags.get(name[4:]) in one["Values"]
+    camel = "".join(part.capitalize() for part in name.replace(".", "-").split("-"))
+    for candidate in (camel, "State" if name in ("status", "state") else camel):
+        if candidate in member:
+            return str(member[candidate]) in one["Values"]
+    return False
+
+
+def _wrap(key: str, members: list[Any]) -> dict[str, Any]:
+    """Put members back where ``key`` finds them."""
+    value: Any = members
+    for part in reversed(key.split(".")):
+        value = {part.removesuffix("[]"): value}
+        if part != key.split(".")[0]:
+            value = [value]
+    return value if isinstance(value, dict) else {"": value}

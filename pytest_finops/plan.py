@@ -1,0 +1,186 @@
+"""The plan: which calls the collected tests need; the only reader of pytest's private fixture data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .collector.executor import at_level
+from .declare import Declaration, Inventory, Metric, declaration_of
+from .errors import DeclarationError
+from .marks import MARKER, TARGETS_FIXTURE
+from .resources import GLOBAL, Target
+from .rules import Rule
+from .targets import TargetSet
+
+if TYPE_CHECKING:
+    import pytest
+
+#: What pytest.ini's author cannot know: items planned by us carry their check here.
+CHECK = "_finops_check"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Check:
+    """One planned item: its rule, the inventories that it judges, everything that it declares, what it covers."""
+
+    rule: Rule
+    subjects: tuple[Inventory, ...]
+    inventories: tuple[Inventory, ...]
+    metrics: tuple[Metric, ...]
+    targets: TargetSet
+    skip: str = ""
+
+    @property
+    def declarations(self) -> frozenset[Declaration]:
+        """Everything that the check may read."""
+        return frozenset((*self.inventories, *self.metrics))
+
+
+@dataclass(slots=True)
+class Plan:
+    """The union of what the selected checks need, in a stable order."""
+
+    checks: list[Check] = field(default_factory=list)
+    cells: list[tuple[Inventory, Target]] = field(default_factory=list)
+    series: list[tuple[Metric, Inventory, Target]] = field(default_factory=list)
+    children: dict[Inventory, list[Inventory]] = field(default_factory=dict)
+    period_days: int = 0
+
+    @property
+    def calls(self) -> list[tuple[str, str]]:
+        """The distinct (service, method) of the plan, CloudWatch included."""
+        found = {(declaration.service, declaration.operation) for declaration, _ in self.cells}
+        if self.series:
+            found.add(("cloudwatch", "get_metric_data"))
+        return sorted(found)
+
+
+def fixture_declarations(item: pytest.Function) -> dict[str, list[Declaration]]:
+    """Return the declarations behind each fixture of ``item``, walking each override chain (team filters included)."""
+    definitions: Mapping[str, Sequence[Any]] = item._fixtureinfo.name2fixturedefs
+    found: dict[str, list[Declaration]] = {}
+    manager = item.session._fixturemanager
+    queue = list(item.fixturenames)
+    seen: set[str] = set()
+    while queue:
+        name = queue.pop(0)
+        if name in seen:
+            continue
+        seen.add(name)
+        chain = definitions.get(name) or manager.getfixturedefs(name, item) or ()
+        index = len(chain) - 1
+        while index >= 0:
+            definition = chain[index]
+            declaration = declaration_of(definition.func)
+            if declaration is not None:
+                found.setdefault(name, []).append(declaration)
+            queue += [argument for argument in definition.argnames if argument != name]
+            # An override reaches the definition that it replaces only by asking for its own name.
+            if name not in definition.argnames:
+                break
+            index -= 1
+    return found
+
+
+def marked_rule(item: pytest.Item) -> tuple[str, str | None] | None:
+    """Return (rule id, subject) of a check, or None for an ordinary test."""
+    mark = item.get_closest_marker(MARKER)
+    if mark is None:
+        return None
+    return str(mark.args[0]), mark.kwargs.get("subject")
+
+
+def resolve(item: pytest.Function, rule: Rule, subject: str | None) -> tuple[tuple[Inventory, ...], tuple[Inventory, ...], tuple[Metric, ...]]:
+    """Return (subjects, inventories, metrics) of a check.
+
+    :raises DeclarationError: when the check names no inventory, or a subject that is none.
+    """
+    by_name = fixture_declarations(item)
+    inventories = [d for found in by_name.values() for d in found if isinstance(d, Inventory)]
+    metrics = [d for found in by_name.values() for d in found if isinstance(d, Metric)]
+    if subject is None and rule.resources:
+        subject = rule.resources
+    if subject:
+        names = [name.strip() for name in subject.split(",")]
+    else:
+        arguments = [name for name in item._fixtureinfo.argnames if any(isinstance(d, Inventory) for d in by_name.get(name, ()))]
+        names = arguments[:1]
+    subjects: list[Inventory] = []
+    for name in names:
+        named = [d for d in by_name.get(name, ()) if isinstance(d, Inventory)]
+        if not named:
+            raise DeclarationError(f"{item.nodeid}: subject {name!r} is not an inventory among its arguments")
+        subjects.append(named[-1])
+    if not subjects:
+        raise DeclarationError(f"{item.nodeid}: rule {rule.id} needs an inventory as an argument, or subject=")
+    return tuple(subjects), tuple(dict.fromkeys(inventories)), tuple(dict.fromkeys(metrics))
+
+
+def build(checks: Iterable[Check], all_targets: Sequence[Target], payer: str | None) -> Plan:
+    """Return the plan of ``checks``: parents before children, each cell once."""
+    plan = Plan()
+    cells: dict[tuple[Inventory, Target], None] = {}
+    series: dict[tuple[Metric, Inventory, Target], None] = {}
+    for check in checks:
+        plan.checks.append(check)
+        if check.skip:
+            continue
+        names = {declaration.name: declaration for declaration in check.inventories}
+        for declaration in check.inventories:
+            for target in planned_at(declaration, check.targets.targets, all_targets, payer):
+                cells[declaration, target] = None
+            if declaration.per:
+                parent = names.get(declaration.per)
+                if parent is None:
+                    raise DeclarationError(f"inventory {declaration.name}: per={declaration.per!r} is not an inventory")
+                kin = plan.children.setdefault(parent, [])
+                if declaration not in kin:
+                    kin.append(declaration)
+        for metric in check.metrics:
+            inventory = names.get(metric.of)
+            if inventory is None:
+                raise DeclarationError(f"metric {metric.name}: of={metric.of!r} is not an inventory")
+            for target in planned_at(inventory, check.targets.targets, all_targets, payer):
+                series[metric, inventory, target] = None
+            plan.period_days = max(plan.period_days, check.rule.period_days or 14)
+    order = sorted(cells, key=lambda cell: (cell[1].account_id, cell[1].region, cell[0].call, cell[0].name))
+    plan.cells = order
+    plan.series = sorted(series, key=lambda s: (s[2].account_id, s[2].region, s[0].name))
+    return plan
+
+
+def planned_at(declaration: Inventory, targets: Iterable[Target], all_targets: Sequence[Target], payer: str | None) -> list[Target]:
+    """Return where ``declaration`` is asked for a check that covers ``targets``."""
+    found: dict[Target, None] = {}
+    for target in targets:
+        if declaration.level == "region" and target.region == GLOBAL:
+            for other in all_targets:
+                if other.account_id == target.account_id and other.region != GLOBAL:
+                    found[other] = None
+        else:
+            found[at_level(target, declaration.level, payer)] = None
+    return list(found)
+
+
+def planned_calls(session: pytest.Session) -> list[tuple[str, str]]:
+    """Return the (service, method) pairs that the collected checks need, without any target or AWS."""
+    found: set[tuple[str, str]] = set()
+    for item in session.items:
+        if marked_rule(item) is None:
+            continue
+        for declarations in fixture_declarations(item).values():  # type: ignore[arg-type]
+            for declaration in declarations:
+                if isinstance(declaration, Inventory):
+                    found.add((declaration.service, declaration.operation))
+                else:
+                    found.add(("cloudwatch", "get_metric_data"))
+    return sorted(found)
+
+
+def covered(item: pytest.Item) -> TargetSet | None:
+    """Return the target set of a parametrized check item."""
+    callspec = getattr(item, "callspec", None)
+    found = None if callspec is None else callspec.params.get(TARGETS_FIXTURE)
+    return found if isinstance(found, TargetSet) else None

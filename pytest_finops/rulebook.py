@@ -1,0 +1,73 @@
+"""The rulebook: which rule file a check's rule stands in, with the overrides of ``finops.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
+from .rule_files import load, looks_like_rules, override
+from .rules import Rule
+
+
+def shipped_checks() -> Path:
+    """Return the folder of the shipped checks."""
+    return Path(str(resources.files("pytest_finops.checks")))
+
+
+class Rulebook:
+    """Rules by id: those beside a test first, then those of its parent folders, then the shipped ones."""
+
+    def __init__(self, overrides: Mapping[str, Mapping[str, Any]], source: str, root: Path) -> None:
+        self._overrides = overrides
+        self._source = source
+        self._root = root
+        self._folders: dict[Path, dict[str, Rule]] = {}
+
+    def file(self, path: Path) -> tuple[Rule, ...]:
+        """Return the rules of one file, overridden; ConfigError names file, line and cure."""
+        return tuple(
+            override(rule, self._overrides[rule.id], self._source) if rule.id in self._overrides else rule for rule in load(path)
+        )
+
+    def folder(self, folder: Path, deep: bool = False) -> dict[str, Rule]:
+        """Return the rules of one folder."""
+        if folder not in self._folders:
+            found: dict[str, Rule] = {}
+            for path in sorted(self._files(folder, deep)):
+                if looks_like_rules(path):
+                    for rule in self.file(path):
+                        if rule.id in found:
+                            raise ConfigError(f"{rule.source}: rule {rule.id} is defined in {found[rule.id].source} already")
+                        found[rule.id] = rule
+            self._folders[folder] = found
+        return self._folders[folder]
+
+    @staticmethod
+    def _files(folder: Path, deep: bool) -> Iterable[Path]:
+        for pattern in ("*.yaml", "*.yml"):
+            yield from folder.rglob(pattern) if deep else folder.glob(pattern)
+
+    def find(self, rule_id: str, beside: Path) -> Rule:
+        """Return the rule of a test file.
+
+        :raises ConfigError: when no rule file beside, above, or shipped defines it.
+        """
+        folder = beside.parent
+        while True:
+            rules = self.folder(folder)
+            if rule_id in rules:
+                return rules[rule_id]
+            if folder in (self._root, folder.parent):
+                break
+            folder = folder.parent
+        shipped = self.folder(shipped_checks(), deep=True)
+        if rule_id in shipped:
+            return shipped[rule_id]
+        import difflib
+
+        close = difflib.get_close_matches(rule_id, [*shipped, *(r for rules in self._folders.values() for r in rules)], 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(f"{beside}: no rule file beside it, above it, or shipped defines rule {rule_id!r}{hint}")

@@ -1,0 +1,610 @@
+"""One audit: what a pytest session of checks knows, from options to the frozen audit."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import __version__, baseline, gate, overlaps, priorities, totals
+from .audit import Account, ApiUsage, Audit, BlindSpot, CheckRow, PriceUsage, RuleTally
+from .classify import classify_all
+from .collector.executor import Collector, LiveSource, SavedSource, Source
+from .collector.faults import Fault
+from .collector.guard import Guard
+from .collector.ledger import METRIC_PRICE, Ledger
+from .collector.limiter import Limiter
+from .collector.saved import Saved, Writer
+from .collector.store import Store, series_key
+from .environments import EnvironmentPolicy, OwnerPolicy
+from .errors import BlindTargets, ConfigError, FindingsFound
+from .exemptions import (
+    expired,
+    match_blind_spot,
+    parse_exemptions,
+    parse_expected_blind_spots,
+    unmatched,
+    unmatched_blind_spots,
+)
+from .findings import Finding, NotEvaluated, cents
+from .gate import Limits
+from .plan import Check, Plan
+from .recorder import BoundRule, Recorder
+from .resources import GLOBAL, Target
+from .results import Row
+from .targets import Discovery
+from .views import Scope
+
+if TYPE_CHECKING:
+    from .options import Settings
+    from .prices.resolver import PriceBook
+
+RUN: pytest.StashKey[AuditRun] = pytest.StashKey()
+
+
+class AuditRun:
+    """The state of one audit; lives in ``config.stash``."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.started = datetime.now(UTC)
+        self.now = (settings.now or self.started).replace(microsecond=0)
+        self.id = secrets.token_hex(4)
+        self.worker = hasattr(config, "workerinput")
+        source = str(settings.config_path or "finops.yaml")
+        self.exemptions = parse_exemptions(list(settings.exemptions), source)
+        self.expected = parse_expected_blind_spots(list(settings.expected_blind_spots), source)
+        self.environments = EnvironmentPolicy.from_config(dict(settings.environments), source)
+        self.owners = OwnerPolicy.from_config(dict(settings.owners), source)
+        self.limits = Limits(
+            max_waste=settings.max_waste, max_savings=settings.max_savings, max_unpriced=settings.max_unpriced,
+            strict=settings.strict, fail_severity=settings.fail_severity, min_savings=settings.min_savings,
+        )  # fmt: skip
+        self.known: Mapping[str, Decimal] = (
+            baseline.load(settings.baseline, missing_ok=settings.update_baseline) if settings.baseline else {}
+        )
+        self.stop = threading.Event()
+        self.guard = Guard()
+        self.ledger = Ledger()
+        self.store = Store()
+        self.discovery: Discovery | None = None
+        self.plan: Plan | None = None
+        self.checks: dict[str, Check] = {}
+        self.rows: dict[tuple[str, str, str], Row] = {}
+        self.expected_rows: dict[tuple[str, str, str], None] = {}
+        self.said: list[str] = []
+        self.ordinary_failed = 0
+        self.audit: Audit | None = None
+        self.predicted: tuple[Decimal, Decimal, bool] = (Decimal(0), Decimal(0), True)
+        self.scratch: Path | None = None
+        self.scope: Scope | None = None
+        self.recorder: Recorder | None = None
+        self.bound_rule: BoundRule | None = None
+        self.setups: list[tuple[str, str]] = []
+        self.saved: Saved | None = None
+        self.demo: Any = None
+        self.aws: Any = None
+        self.collected = False
+        self._prices: PriceBook | None = None
+        self._price_usage: list[Mapping[str, Any]] = []
+        self._clean: list[Path] = []
+
+    # --- targets ----------------------------------------------------------------------------------------------------
+
+    @property
+    def wide_fixture(self) -> str | None:
+        """The fixture of wider than function scope that is being set up, if any."""
+        for name, scope in self.setups:
+            if scope != "function":
+                return name
+        return None
+
+    @property
+    def targets(self) -> list[Target]:
+        """The resolved targets; none before discovery."""
+        return [] if self.discovery is None else self.discovery.targets
+
+    @property
+    def payer(self) -> str | None:
+        """The account that payer-level calls are asked in."""
+        return None if self.discovery is None else self.discovery.payer
+
+    def discover(self, offline: bool) -> None:
+        """Resolve the targets, once; ``offline`` asks AWS nothing.
+
+        :raises ConfigError: when there is nothing to look at.
+        """
+        if self.discovery is not None:
+            return
+        from . import targets as resolving
+
+        worker = getattr(self.config, "workerinput", {}).get("finops")
+        if worker:
+            import json
+
+            handed = json.loads(worker)
+            self.now = datetime.fromisoformat(handed["now"])
+            self.discovery = Discovery(targets=resolving.from_plain(handed["targets"]), payer=handed["payer"])
+            self.scratch = Path(handed["directory"]) if handed["directory"] else None
+            return
+        if self.settings.inventory:
+            self.saved = Saved(self.settings.inventory)
+            self.now = self.settings.now or self.saved.now
+            found = [replace(t, now=self.now) for t in self.saved.targets()]
+            self.discovery = Discovery(targets=resolving.unique_names(resolving.filter_targets(found, self.settings)))
+        elif self.settings.demo:
+            self._demo()
+        elif offline:
+            self.discovery = resolving.offline_targets(self.settings, self.now)
+        else:
+            self.discovery = resolving.discover(self.settings, self._aws(), self.now)
+        self.discovery.payer = self.discovery.payer or (self.discovery.targets[0].account_id if self.discovery.targets else None)
+        self.said += self.discovery.said
+
+    def _demo(self) -> None:
+        from . import targets as resolving
+        from .collector.aws import Login
+        from .testing.demo import demo_estate
+        from .testing.replay import ReplayEndpoint
+
+        estate = demo_estate(self.now)
+        self.demo = ReplayEndpoint(estate)
+        self.demo.start()
+        listed: list[Target] = []
+        logins: dict[str, Login] = {}
+        for account in estate.accounts.values():
+            logins[account.account_id] = Login(keys=(account.access_key, "demo"), endpoint=self.demo.url)
+            listed += [
+                Target(account_id=account.account_id, region=region, name=account.name or account.account_id, now=self.now)
+                for region in account.regions
+            ]
+        kept = resolving.unique_names(resolving.filter_targets(listed, self.settings))
+        self._aws()
+        self.discovery = Discovery(targets=kept, logins=logins)
+
+    def _aws(self) -> Any:
+        if self.aws is None:
+            from .collector.aws import Aws
+
+            limiter = Limiter(float(self.settings.rate), self.stop)
+            self.aws = Aws(
+                run_id=self.id, guard=self.guard, ledger=self.ledger, limiter=limiter, stop=self.stop,
+                threads=self.settings.max_in_flight,
+            )  # fmt: skip
+        return self.aws
+
+    # --- prices -----------------------------------------------------------------------------------------------------
+
+    @property
+    def prices(self) -> PriceBook:
+        """The price book of the run; workers read what the main process resolved."""
+        if self._prices is None:
+            from .prices.resolver import PriceBook
+
+            if self.worker and self.scratch is not None and (self.scratch / "prices.json").exists():
+                self._prices = PriceBook.load(self.scratch / "prices.json")
+            else:
+                mode = self.settings.prices or ("offline" if self.settings.demo or self.settings.offline else "cache" if self.settings.inventory else "live")
+                if self.settings.offline:
+                    mode = "offline"
+                self._prices = PriceBook(
+                    mode, client_factory=self._pricing_client if mode == "live" else None,
+                    overrides=self.settings.price_settings.get("overrides"),
+                    discounts=self.settings.price_settings.get("discounts"), today=self.now.date(),
+                )  # fmt: skip
+        return self._prices
+
+    def _pricing_client(self, region: str) -> Any:
+        auditor = self.discovery.auditor if self.discovery else None
+        from .collector.aws import Login
+
+        return self._aws().client(auditor or Login(), "pricing", region)
+
+    # --- collection -------------------------------------------------------------------------------------------------
+
+    def collect(self, say: Any, progress: Any = None, *, spool: bool = False) -> None:
+        """Run the plan: free calls, estimate, billable calls, prices; ``spool`` also writes answers for workers.
+
+        :raises ConfigError: when the billable calls would cost more than --finops-max-api-cost.
+        """
+        assert self.plan is not None
+        self.collected = True
+        collector = self._collector(progress, spool)
+        self.guard.allow(self._operations(self.plan.calls))
+        collector.inventories(self.plan.cells, self.plan.children)
+        if self.settings.skip_metrics or not self.plan.series:
+            planned: dict[Target, list[Any]] = {}
+        else:
+            planned = collector.planned_series(self.plan.series)
+        units = sum(len(keys) for keys in planned.values())
+        cost = METRIC_PRICE * units if self.saved is None and self.scratch_is_output else Decimal(0)
+        self.predicted = (self.ledger.total_cost + cost, self.ledger.total_cost + cost, True)
+        if self.settings.dry_run:
+            return
+        if cost > self.settings.max_api_cost:
+            raise ConfigError(
+                f"--finops-max-api-cost {self.settings.max_api_cost}: the {units} CloudWatch metrics of this run cost "
+                f"{cost} USD; raise the limit, narrow the selection, or use --finops-skip-metrics"
+            )
+        if planned:
+            collector.series(self.plan.series, *self.window())
+        if not self.worker:
+            keys = {
+                key: None
+                for declaration, target in self.plan.cells
+                if declaration.prices
+                for row in self.store.cell(declaration, target).rows
+                for key in declaration.prices(row)
+            }
+            self.prices.prefetch(keys)
+            if spool and self.scratch is not None:
+                self.prices.dump(self.scratch / "prices.json")
+
+    @property
+    def scratch_is_output(self) -> bool:
+        """Whether this process asks AWS itself (a worker reads what the main process wrote)."""
+        return not self.worker
+
+    def window(self) -> tuple[datetime, datetime]:
+        """Return the metric window: whole hours, as long as the longest look-back of the selected rules."""
+        assert self.plan is not None
+        end = self.now.replace(minute=0, second=0, microsecond=0)
+        return end - timedelta(days=self.plan.period_days or 14), end
+
+    def _collector(self, progress: Any, spool: bool) -> Collector:
+        assert self.discovery is not None
+        source: Source
+        writer: Writer | None = None
+        if self.worker and self.scratch is not None:
+            source = SavedSource(Saved(self.scratch))
+        elif self.saved is not None:
+            source = SavedSource(self.saved)
+        else:
+            source = LiveSource(self._aws(), self.discovery.logins)
+        if not self.worker:
+            if self.saved is not None and spool:
+                # Workers replay the same directory; prices travel beside it.
+                self.scratch = self._temporary()
+                writer = Writer(self.scratch)
+            elif self.settings.save_inventory and self.saved is None:
+                writer = Writer(self.settings.save_inventory)
+                self.scratch = self.settings.save_inventory if spool else None
+            elif spool:
+                self.scratch = self._temporary()
+                writer = Writer(self.scratch)
+        if writer is not None:
+            writer.manifest(self.now, self.targets)
+        return Collector(
+            source, self.store, self.ledger, threads=self.settings.max_in_flight, stop=self.stop, writer=writer,
+            progress=progress, max_cost=self.settings.max_api_cost if isinstance(source, LiveSource) else None,
+        )  # fmt: skip
+
+    def _temporary(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="pytest-finops-"))
+        self._clean.append(folder)
+        return folder
+
+    @staticmethod
+    def _operations(calls: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        from .operations import operation
+
+        return [(service, operation(service, method).name) for service, method in calls]
+
+    def close(self) -> None:
+        """Stop the demo endpoint and remove what was only for this run."""
+        self.stop.set()
+        if self.demo is not None:
+            self.demo.stop()
+            self.demo = None
+        for folder in self._clean:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._clean.clear()
+
+    # --- judging one item ---------------------------------------------------------------------------------------------
+
+    def blindness(self, check: Check, target: Target) -> list[tuple[str, str, Fault]]:
+        """Return (service, operation, fault) of everything that blinds ``check`` on ``target``; metrics of non-subjects too."""
+        from .plan import planned_at
+
+        found: list[tuple[str, str, Fault]] = []
+        for declaration in check.inventories:
+            if declaration.optional:
+                continue
+            for at in planned_at(declaration, [target], self.targets, self.payer):
+                cell = self.store.cell(declaration, at)
+                fault = cell.fault
+                if fault is None and cell.faults and declaration.per not in {s.name for s in check.subjects}:
+                    fault = next(iter(cell.faults.values()))
+                if fault is None and cell.partial and declaration not in check.subjects:
+                    fault = Fault("partial", "Bounded", f"only the first {declaration.max_resources} were read")
+                if fault is not None:
+                    found.append((declaration.service, declaration.operation, fault))
+        for metric in check.metrics:
+            inventory = next(i for i in check.inventories if i.name == metric.of)
+            if metric.optional:
+                continue
+            faults = []
+            asked = 0
+            for at in planned_at(inventory, [target], self.targets, self.payer):
+                for resource in self.store.cell(inventory, at).rows:
+                    if metric.where is None or metric.where(resource):
+                        for statistic in metric.statistics:
+                            asked += 1
+                            points = self.store.series.get((resource.target, series_key(metric, resource, statistic)))
+                            if points is not None and points.fault is not None:
+                                faults.append(points.fault)
+            if faults and (len(faults) == asked or inventory not in check.subjects):
+                found.append(("cloudwatch", "get_metric_data", faults[0]))
+        return found
+
+    def resource_faults(self, check: Check, target: Target) -> dict[str, str]:
+        """Return the subject resources that AWS did not answer for, each with why."""
+        from .plan import planned_at
+
+        found: dict[str, str] = {}
+        subjects = {subject.name for subject in check.subjects}
+        for declaration in check.inventories:
+            if declaration.per in subjects and not declaration.optional:
+                for at in planned_at(declaration, [target], self.targets, self.payer):
+                    for parent, fault in self.store.cell(declaration, at).faults.items():
+                        found[parent] = f"{declaration.call}: {fault}"
+        for metric in check.metrics:
+            if metric.of not in subjects or metric.optional:
+                continue
+            inventory = next(i for i in check.inventories if i.name == metric.of)
+            for at in planned_at(inventory, [target], self.targets, self.payer):
+                for resource in self.store.cell(inventory, at).rows:
+                    for statistic in metric.statistics:
+                        points = self.store.series.get((resource.target, series_key(metric, resource, statistic)))
+                        if points is not None and points.fault is not None:
+                            found[resource.id] = f"cloudwatch.get_metric_data: {points.fault}"
+        return found
+
+    def subject_ids(self, check: Check, target: Target) -> list[str]:
+        """Return the ids of what ``check`` judges in ``target``, from the store."""
+        from .plan import planned_at
+
+        return [
+            row.id
+            for subject in check.subjects
+            for at in planned_at(subject, [target], self.targets, self.payer)
+            for row in self.store.cell(subject, at).rows
+        ]
+
+    def open_scope(self, check: Check, targets: Sequence[Target]) -> None:
+        """Let the running item see ``targets``, with a fresh recorder."""
+        self.scope = Scope(
+            store=self.store, targets=targets, declarations=check.declarations, payer=self.payer,
+            period_days=check.rule.period_days,
+        )  # fmt: skip
+        self.recorder = Recorder(check.rule, targets, self.environments, self.owners)
+        self.bound_rule = BoundRule(check.rule, self.environments, self.settings.min_savings)
+
+    def close_scope(self) -> None:
+        """Let nothing be seen between items."""
+        self.scope = self.recorder = self.bound_rule = None
+
+    def row(self, check: Check, target: Target, recorder: Recorder) -> Row:
+        """Return how ``check`` ended on ``target``, from what the check said and what AWS refused."""
+        verdicts = recorder.verdicts[target]
+        faults = self.resource_faults(check, target)
+        subjects = self.subject_ids(check, target)
+        missing = {
+            **verdicts.not_evaluated, **{rid: NotEvaluated(rid, reason, fault=True) for rid, reason in faults.items()},
+        }  # fmt: skip
+        notes = list(verdicts.notes)
+        missing = {rid: entry for rid, entry in missing.items() if rid in faults or rid not in verdicts.findings}
+        said = classify_all(
+            [verdicts.findings[rid] for rid in sorted(verdicts.findings) if rid not in faults],
+            exemptions=self.exemptions, baseline=set(self.known), limits=self.limits, today=self.now.date(),
+        )  # fmt: skip
+        findings = list(said.findings)
+        notes += said.notes
+        accepted = list(said.accepted)
+        judged = len(subjects) - len({rid for rid in missing if rid in set(subjects)})
+        outcome, reason = self._outcome(findings, judged, missing, len(subjects))
+        return Row(
+            rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome=outcome, reason=reason,
+            evaluated=judged, not_evaluated=tuple(missing[rid] for rid in sorted(missing)), findings=tuple(findings),
+            notes=tuple(sorted(notes, key=lambda n: (n.resource_id, n.text))), accepted=tuple(accepted),
+        )  # fmt: skip
+
+    @staticmethod
+    def _outcome(findings: Sequence[Finding], judged: int, missing: Mapping[str, NotEvaluated], subjects: int) -> tuple[Any, str]:
+        faulty = [entry for entry in missing.values() if entry.fault]
+        if faulty:
+            return "error", f"{len(faulty)} not answered: {faulty[0].reason}"
+        if any(finding.status == "new" for finding in findings):
+            return "failed", ""
+        if findings:
+            known = sum((cents(f.estimated_monthly_savings or Decimal(0)) for f in findings), Decimal(0))
+            return "xfailed", f"{len(findings)} known or accepted, {known} USD a month"
+        if missing and judged <= 0:
+            return "skipped", skip_reason(missing.values(), subjects)
+        return "passed", ""
+
+    def blind_row(self, check: Check, target: Target, blind: Sequence[tuple[str, str, Fault]]) -> Row:
+        """Return the row of a target that could not be seen: an error, or a skip where that was expected."""
+        service, operation, fault = blind[0]
+        text = f"{service}.{operation}: {fault}"
+        expected = all(self.is_expected(target, s, f) for s, _, f in blind)
+        return Row(
+            rule_id=check.rule.id, account_id=target.account_id, region=target.region,
+            outcome="skipped" if expected else "error", reason=f"expected blind spot: {text}" if expected else text,
+        )  # fmt: skip
+
+    def is_expected(self, target: Target, service: str, fault: Fault) -> bool:
+        """Whether finops.yaml expects this denial."""
+        return (
+            match_blind_spot(
+                self.expected, account_id=target.account_id, region=target.region, service=service, code=fault.code,
+                today=self.now.date(),
+            )
+            is not None
+        )  # fmt: skip
+
+    # --- the audit ----------------------------------------------------------------------------------------------------
+
+    def expect(self, checks: Iterable[Check]) -> None:
+        """Say which rows must come: each starts as not run."""
+        for check in checks:
+            for target in check.targets.targets:
+                key = (check.rule.id, target.account_id, target.region)
+                self.expected_rows[key] = None
+                self.rows.setdefault(key, Row(rule_id=key[0], account_id=key[1], region=key[2]))
+        for name, fault in self.discovery.failed if self.discovery else ():
+            for rule_id in dict.fromkeys(check.rule.id for check in self.plan.checks if self.plan) if self.plan else ():
+                row = Row(rule_id=rule_id, account_id=name, region=GLOBAL, outcome="error", reason=str(fault))
+                self.rows[row.key] = row
+
+    def blind_spots(self) -> tuple[BlindSpot, ...]:
+        """Return every call that did not answer, once, with the rules that could not look."""
+        found: dict[tuple[str, str, str, str, str], tuple[Fault, dict[str, None]]] = {}
+        for name, fault in self.discovery.failed if self.discovery else ():
+            entry = found.setdefault((name, GLOBAL, "sts", "get_caller_identity", fault.code), (fault, {}))
+            entry[1].update(dict.fromkeys(check.rule.id for check in (self.plan.checks if self.plan else ())))
+        for check in self.plan.checks if self.plan and self.collected else ():
+            if check.skip:
+                continue
+            for target in check.targets.targets:
+                for service, operation, fault in self.blindness(check, target):
+                    key = (target.account_id, target.region, service, operation, fault.code)
+                    found.setdefault(key, (fault, {}))[1][check.rule.id] = None
+        return tuple(
+            BlindSpot(
+                account_id=key[0], region=key[1], service=key[2], operation=key[3], code=key[4], message=fault.message,
+                rules=tuple(sorted(rules)), expected=self.is_expected(Target(key[0], key[1]), key[2], fault),
+            )
+            for key, (fault, rules) in sorted(found.items())
+        )  # fmt: skip
+
+    def build(self, pytest_status: int, priority: Any = None, overlaps_hook: Any = None) -> Audit:
+        """Freeze the audit: overlaps, priorities, totals, gate and exit status."""
+        rows = [self.rows[key] for key in sorted(self.rows)]
+        found = [finding for row in rows for finding in row.findings]
+        counted = overlaps_hook(found) if overlaps_hook else overlaps.count(found)
+        ranked = priorities.rank(counted, priority)
+        complete = bool(rows) and not any(row.outcome in ("error", "not_run") for row in rows)
+        judged = gate.judge(ranked, limits=self.limits, complete=complete, ordinary_failures=self.ordinary_failed)
+        status = gate.exit_status(
+            judged, complete=complete, pytest_status=pytest_status, ordinary_failed=bool(self.ordinary_failed)
+        )
+        spots = self.blind_spots()
+        accounts = {target.account_id: target for target in self.targets}
+        self.audit = Audit(
+            tool_version=__version__, scan_timestamp=self.now.isoformat(),
+            finished_at=datetime.now(UTC).replace(microsecond=0).isoformat(),
+            selection=self.selection(), complete=complete, exit_status=status,
+            accounts=tuple(
+                Account(account_id=key, name=t.name, organizational_unit=t.organizational_unit, partition=t.partition)
+                for key, t in sorted(accounts.items())
+            ),
+            regions=tuple(sorted({target.region for target in self.targets if target.region != GLOBAL})),
+            totals=totals.totals(ranked), findings=tuple(ranked),
+            notes=tuple(note for row in rows for note in row.notes), rules=self._tallies(rows),
+            checks=tuple(
+                CheckRow(
+                    rule_id=row.rule_id, account_id=row.account_id, region=row.region, outcome=row.outcome,
+                    reason=row.reason, evaluated=row.evaluated, findings=len(row.findings), not_evaluated=row.not_evaluated,
+                )
+                for row in rows
+            ),
+            blind_spots=spots, accepted=tuple(entry for row in rows for entry in row.accepted),
+            api_usage=ApiUsage(
+                predicted_lower=self.predicted[0], predicted_upper=self.predicted[1], predicted_exact=self.predicted[2],
+                actual_cost=self.ledger.total_cost, calls=self.ledger.entries(),
+            ),
+            prices=self._usage(), gate=judged, warnings=self._warnings(ranked, spots),
+        )  # fmt: skip
+        return self.audit
+
+    def selection(self) -> dict[str, Any]:
+        """Return what was asked for: rules, targets and the options that are not default."""
+        chosen = {k: str(v) for k, v in sorted(self.settings.origins.items()) if v != "default"}
+        return {
+            "rules": sorted({key[0] for key in self.rows}), "args": [str(arg) for arg in self.config.args],
+            "options": chosen, "targets": sorted({f"{t.account_id}/{t.region}" for t in self.targets}),
+        }  # fmt: skip
+
+    def _usage(self) -> PriceUsage:
+        if self._prices is None and not self._price_usage:
+            return PriceUsage()
+        if self._price_usage:
+            self.prices.merge_usage(self._price_usage)
+        used = self.prices.usage()
+        return PriceUsage(
+            live=used.live, cached=used.cached, snapshot=used.snapshot, overridden=used.overridden, unknown=used.unknown,
+            oldest_as_of=str(used.oldest_as_of) if used.oldest_as_of else None,
+        )  # fmt: skip
+
+    def merge_prices(self, used: Iterable[Mapping[str, Any]]) -> None:
+        """Remember which prices a worker's lines used."""
+        self._price_usage += list(used)
+
+    def _warnings(self, findings: Sequence[Finding], spots: Sequence[BlindSpot]) -> tuple[str, ...]:
+        today = self.now.date()
+        said = list(self.said)
+        said += [f"expired exemption: {entry}" for entry in expired(self.exemptions, today)]
+        said += [f"exemption no longer matches anything: {entry}" for entry in unmatched(self.exemptions, findings, today)]
+        said += [f"expired expected blind spot: {entry}" for entry in expired(self.expected, today)]
+        said += [f"expected blind spot did not occur: {entry}" for entry in unmatched_blind_spots(self.expected, spots, today)]
+        return tuple(said)
+
+    @staticmethod
+    def _tallies(rows: Sequence[Row]) -> tuple[RuleTally, ...]:
+        found: dict[str, dict[str, int]] = {}
+        for row in rows:
+            tally = found.setdefault(row.rule_id, {"expected": 0, "evaluated": 0, "findings": 0})
+            tally["expected"] += 1
+            tally["evaluated"] += row.evaluated
+            tally["findings"] += len(row.findings)
+            tally[row.outcome] = tally.get(row.outcome, 0) + 1
+        return tuple(RuleTally(rule_id=rule_id, **tally) for rule_id, tally in sorted(found.items()))
+
+    def take(self, rows: Iterable[Row]) -> None:
+        """Take rows that pytest saw to their end."""
+        for row in rows:
+            if row.key in self.rows:
+                self.rows[row.key] = row
+
+
+def skip_reason(missing: Iterable[NotEvaluated], subjects: int) -> str:
+    """Return ``0 of 37 judged: no datapoints (31), too young (6)``."""
+    counts: dict[str, int] = {}
+    for entry in missing:
+        counts[entry.reason.split(":")[0]] = counts.get(entry.reason.split(":")[0], 0) + 1
+    listed = ", ".join(f"{reason} ({n})" for reason, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
+    return f"0 of {subjects} judged: {listed}"
+
+
+def blind_message(blind: Mapping[Target, Sequence[tuple[str, str, Fault]]]) -> BlindTargets:
+    """Return the error that says what could not be seen."""
+    lines = [
+        f"{target}: {service}.{operation}: {fault}"
+        for target, faults in blind.items()
+        for service, operation, fault in faults[:1]
+    ]
+    return BlindTargets("could not look: " + "; ".join(dict.fromkeys(lines)))
+
+
+def findings_message(rows: Sequence[Row]) -> FindingsFound:
+    """Return what a terminal user reads of a failed check."""
+    new = [finding for row in rows for finding in row.findings if finding.status == "new"]
+    priced = [f.estimated_monthly_savings for f in new if f.estimated_monthly_savings is not None]
+    total = sum((cents(amount) for amount in priced), Decimal(0))
+    unpriced = len(new) - len(priced)
+    plural = "" if len(new) == 1 else "s"
+    text = f"{len(new)} finding{plural}, {total} USD a month"
+    return FindingsFound(text + (f", {unpriced} not priced" if unpriced else ""))
+
+

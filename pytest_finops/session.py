@@ -1,0 +1,692 @@
+"""The hooks of an audit: registered only when a check or an option asks for one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import config as layers
+from . import options, plan
+from .errors import AuditError, BlindTargets, ConfigError, DeclarationError, FinopsError
+from .findings import cents
+from .gate import closing_line
+from .marks import TARGETS_FIXTURE
+from .plan import Check
+from .resources import Target
+from .results import Parcel, Row, dumps, loads
+from .rulebook import Rulebook, shipped_checks
+from .rules import Rule
+from .run import RUN, AuditRun, blind_message, findings_message
+
+FIXTURE_MODULES = ("addresses", "ebs", "ec2", "elb", "nat", "rds")
+
+CHECK: pytest.StashKey[Check] = pytest.StashKey()
+STATE: pytest.StashKey[ItemState] = pytest.StashKey()
+
+
+class ItemState:
+    """What happened to one running check."""
+
+    def __init__(self) -> None:
+        self.visible: list[Target] = []
+        self.blind: dict[Target, list[Any]] = {}
+        self.rows: dict[Target, Row] = {}
+        self.setup_crash: Exception | None = None
+        self.crash: Exception | None = None
+        self.skip: str = ""
+
+
+def register_fixtures(config: pytest.Config) -> None:
+    """Register the inventory fixtures and findings, rule and prices: on demand, never in unrelated runs."""
+    from importlib import import_module
+
+    names = ["pytest_finops.check_fixtures", *(f"pytest_finops.fixtures.{name}" for name in FIXTURE_MODULES)]
+    for name in names:
+        if not config.pluginmanager.has_plugin(name):
+            config.pluginmanager.register(import_module(name), name)
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Show our own errors as pytest's usage errors (exit status 4)."""
+    try:
+        yield
+    except (ConfigError, AuditError) as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+class AuditSession:
+    """The pytest side of an audit."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        with usage_errors():
+            settings = layers.resolve(options.given(config), os.environ, Path.cwd())
+            self.run = AuditRun(config, settings)
+        config.stash[RUN] = self.run
+        self.settings = settings
+        self.has_target = layers.has_target(settings) or hasattr(config, "workerinput")
+        source = str(settings.config_path or "finops.yaml")
+        self.rulebook = Rulebook(settings.rules, source, config.rootpath)
+        self.rules: dict[str, Rule] = {}
+        self.worker = hasattr(config, "workerinput")
+        self.controller = bool(getattr(config.option, "tx", None)) and not self.worker
+        self._ending = ""
+        self.mistakes: dict[str, None] = {}
+        register_fixtures(config)
+        if self.has_target:
+            self._default_paths()
+            if "tbstyle" in vars(config.option) and not any(a.startswith("--tb") for a in config.invocation_params.args):
+                # pytest's failure summary is quadratic in failures (measured); findings have their own summary.
+                config.option.tbstyle = "no"
+        if self.controller and (settings.dry_run or settings.estimate_cost):
+            config.option.dist = "no"
+            config.option.tx = []
+            self.controller = False
+
+    def _default_paths(self) -> None:
+        """Run ./checks, or the shipped checks where there is none."""
+        source = self.config.args_source
+        named = list(self.config.args)
+        if source != pytest.Config.ArgsSource.ARGS:
+            named = ["checks"]
+            if getattr(self.config.option, "pyargs", False):
+                return
+        changed = []
+        for arg in named:
+            if arg.rstrip("/") == "checks" and not (self.config.invocation_params.dir / "checks").exists():
+                changed.append(str(shipped_checks()))
+                self.run.said.append("there is no checks/ here: the shipped checks run")
+            else:
+                changed.append(arg)
+        self.config.args = changed
+
+    # --- collection -------------------------------------------------------------------------------------------------
+
+    def collect_rules(self, path: Path, parent: pytest.Collector) -> Any:
+        """Return a collector for a rule file with declarative rules, or None."""
+        from .rule_files import looks_like_rules
+        from .yaml_rules import RuleFile
+
+        if not self._is_check_path(path) or not looks_like_rules(path):
+            return None
+        try:
+            rules = self.rulebook.file(path)
+        except ConfigError as error:
+            self.mistakes[str(error)] = None
+            return None
+        if not any(rule.resources for rule in rules):
+            return None
+        module = RuleFile.from_parent(parent, path=path)
+        module.rules = tuple(rule for rule in rules if rule.enabled)
+        return module
+
+    def _is_check_path(self, path: Path) -> bool:
+        if "checks" in path.parts:
+            return True
+        return any((self.config.rootpath / entry) in (path, *path.parents) for entry in self.config.getini(options.RULE_PATHS))
+
+    def _rule(self, rule_id: str, beside: Path) -> Rule:
+        key = f"{beside}:{rule_id}"
+        if key not in self.rules:
+            self.rules[key] = self.rulebook.find(rule_id, beside)
+        return self.rules[key]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Parametrize a check over its target sets."""
+        marked = plan.marked_rule(metafunc.definition)
+        if marked is None or TARGETS_FIXTURE not in metafunc.fixturenames or not self.has_target:
+            return
+        from . import targets as resolving
+
+        rule_id, subject = marked
+        try:
+            rule = self._rule(rule_id, metafunc.definition.path)
+            subjects, _, _ = plan.resolve(metafunc.definition, rule, subject)
+        except (ConfigError, DeclarationError) as error:
+            self.mistakes[str(error)] = None
+            return
+        self._discover()
+        group = resolving.grouping(self.run.targets, self.settings.group)
+        sets = resolving.target_sets(self.run.targets, group, subjects[0].level)
+        metafunc.parametrize(TARGETS_FIXTURE, sets, indirect=True, ids=[one.id for one in sets], scope="session")
+
+    def _discover(self) -> None:
+        if self.run.discovery is not None:
+            return
+        offline = bool(self.config.option.collectonly or self.settings.estimate_cost)
+        with usage_errors():
+            self.run.discover(offline)
+        if not self.worker:
+            self.config.hook.pytest_finops_targets(config=self.config, targets=self.run.targets)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Deselect checks that are not asked for; refuse checks without a target, and every mistake at once."""
+        if self.mistakes:
+            raise pytest.UsageError("\n".join(self.mistakes))
+        checks = [item for item in items if plan.marked_rule(item)]
+        if not checks:
+            return
+        if not self.has_target:
+            if config.option.collectonly:
+                return
+            if len(checks) == len(items):
+                raise pytest.UsageError(
+                    "these tests audit AWS and no target is named: add --finops-profile=PROFILE, --finops-role=ARN, "
+                    "--finops-inventory=DIR, or --finops-demo for the sample estate"
+                )
+            self._deselect(items, checks)
+            self.run.said.append(f"{len(checks)} AWS checks deselected: no target (add --finops-profile)")
+            return
+        dropped = []
+        for item in checks:
+            try:
+                rule = self._rule(plan.marked_rule(item)[0], item.path)  # type: ignore[index]
+            except ConfigError as error:
+                raise pytest.UsageError(str(error)) from error
+            if not rule.enabled or (self.settings.category and rule.category not in self.settings.category):
+                dropped.append(item)
+        if dropped:
+            self._deselect(items, dropped)
+
+    def _deselect(self, items: list[pytest.Item], dropped: Sequence[pytest.Item]) -> None:
+        gone = set(dropped)
+        items[:] = [item for item in items if item not in gone]
+        self.config.hook.pytest_deselected(items=list(dropped))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Make the plan, from what is selected now."""
+        if not self.has_target or self.run.discovery is None:
+            return
+        checks: list[Check] = []
+        for item in session.items:
+            marked = plan.marked_rule(item)
+            targets = plan.covered(item)
+            if marked is None or targets is None:
+                continue
+            rule = self._rule(marked[0], item.path)
+            subjects, inventories, metrics = plan.resolve(item, rule, marked[1])  # type: ignore[arg-type]
+            check = Check(rule, subjects, inventories, metrics, targets, self._skip_reason(rule, metrics))
+            item.stash[CHECK] = check
+            checks.append(check)
+        self.run.plan = plan.build(checks, self.run.targets, self.run.payer)
+        if not self.worker:
+            self.config.hook.pytest_finops_plan(config=self.config, plan=self.run.plan)
+        self.run.expect(checks)
+
+    def _skip_reason(self, rule: Rule, metrics: Sequence[Any]) -> str:
+        named = sorted(set(rule.compliance_skip) & set(self.settings.compliance))
+        if named:
+            return f"left out for compliance: {', '.join(named)}"
+        if self.settings.skip_metrics and any(not metric.optional for metric in metrics):
+            return "needs CloudWatch metrics (--finops-skip-metrics)"
+        return ""
+
+    # --- collecting from AWS ------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Collect from AWS before the first test; a prediction stops here."""
+        ready = not (session.testsfailed and not session.config.option.continue_on_collection_errors)
+        quiet = self.config.option.collectonly or self.config.option.setupplan or self.config.option.setuponly
+        if self.run.plan and self.run.plan.checks and ready and not quiet and not self.controller:
+            if self.settings.estimate_cost:
+                self._estimate()
+                session.items[:] = []
+                return True
+            self._collect(spool=False)
+            if self.settings.dry_run:
+                self._predicted()
+                session.items[:] = []
+                return True
+        return (yield)
+
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
+    def pytest_xdist_setupnodes(self, config: pytest.Config, specs: object) -> None:
+        """Collect the tests here too, and from AWS, before workers start: they read and judge, nothing else."""
+        session: Any = config.pluginmanager.get_plugin("session")
+        if not self.controller or session is None or not self.has_target:
+            return
+        session.perform_collect()
+        if self.run.plan and self.run.plan.checks and not session.testsfailed and not config.option.collectonly:
+            self._collect(spool=True)
+        session.items = []
+        session.testscollected = 0
+        session.testsfailed = 0
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Hand targets, clock and answers over to a worker."""
+        from .targets import to_plain
+
+        node.workerinput["finops"] = json.dumps(
+            {
+                "now": self.run.now.isoformat(), "targets": to_plain(self.run.targets), "payer": self.run.payer,
+                "directory": str(self.run.scratch.absolute()) if self.run.scratch else None,
+            }
+        )  # fmt: skip
+
+    def _say(self, text: str) -> None:
+        reporter: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and self.config.get_verbosity() >= 0 and not self.worker:
+            reporter.ensure_newline()
+            reporter.write_line(text)
+
+    def _collect(self, spool: bool) -> None:
+        run = self.run
+        assert run.plan is not None
+        if not self.worker:
+            cells = len(run.plan.cells)
+            self._say(f"this run: {cells} calls to plan over {len(run.targets)} targets, {len(run.plan.series)} metric requests to size")
+        begun = time.monotonic()
+        with usage_errors():
+            run.collect(self._say, self._progress(), spool=spool)
+        if not self.worker and run.ledger.total_calls:
+            self._say(
+                f"collected: {run.ledger.total_calls} calls, {cents_or_less(run.ledger.total_cost)} USD, "
+                f"{time.monotonic() - begun:.1f} s"
+            )
+
+    def _progress(self) -> Any:
+        reporter: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+        if self.worker or reporter is None or not reporter.isatty or self.config.get_verbosity() < 0:
+            return None
+
+        def show(done: int, total: int) -> None:
+            width = 30
+            filled = width * done // max(1, total)
+            reporter.rewrite(f"collecting [{'#' * filled}{'.' * (width - filled)}] {done}/{total}", erase=True)
+
+        return show
+
+    def _predicted(self) -> None:
+        run = self.run
+        calls: list[dict[str, Any]] = [
+            {"service": c.service, "operation": c.operation, "calls": c.calls, "billable_units": c.billable_units, "cost": format(c.cost, "f")}
+            for c in run.ledger.entries()
+        ]
+        assert run.plan is not None
+        if run.plan.series and not self.settings.skip_metrics:
+            from .collector.executor import batches
+
+            planned = run._collector(None, False).planned_series(run.plan.series)
+            start, end = run.window()
+            sent = sum(len(batches(keys, start, end)) for keys in planned.values())
+            units = sum(len(keys) for keys in planned.values())
+            if sent:
+                calls.append(
+                    {"service": "cloudwatch", "operation": "get_metric_data", "calls": sent, "billable_units": units,
+                     "cost": format(run.predicted[1], "f")}
+                )  # fmt: skip
+        self._print_prediction(calls, run.predicted, exact=True)
+
+    def _estimate(self) -> None:
+        run = self.run
+        assert run.plan is not None
+        counts: dict[tuple[str, str], int] = {}
+        for declaration, _ in run.plan.cells:
+            counts[declaration.service, declaration.operation] = counts.get((declaration.service, declaration.operation), 0) + 1
+        calls: list[dict[str, Any]] = [
+            {"service": s, "operation": o, "calls": n, "billable_units": 0, "cost": "0"} for (s, o), n in sorted(counts.items())
+        ]
+        if run.plan.series and not self.settings.skip_metrics:
+            statistics = sum(len(metric.statistics) for metric, _, _ in run.plan.series)
+            upper = Decimal(statistics) * ASSUMED_RESOURCES * Decimal("0.00001")
+            calls.append(
+                {"service": "cloudwatch", "operation": "get_metric_data", "calls": len({t for _, _, t in run.plan.series}),
+                 "billable_units": statistics * ASSUMED_RESOURCES, "cost": format(upper, "f")}
+            )  # fmt: skip
+            run.predicted = (Decimal(0), upper, False)
+        self._print_prediction(calls, run.predicted, exact=False)
+
+    def _print_prediction(self, calls: list[dict[str, Any]], predicted: tuple[Decimal, Decimal, bool], exact: bool) -> None:
+        lower, upper, _ = predicted
+        document = {
+            "schema_version": "1",
+            "predicted": {"lower": format(lower, "f"), "upper": format(upper, "f"), "exact": exact},
+            "calls": sorted(calls, key=lambda c: (c["service"], c["operation"])),
+        }
+        for request in self.settings.report:
+            if request.format == "json":
+                text = json.dumps(document, indent=2) + "\n"
+                if request.path is None:
+                    sys.stdout.write(text)
+                else:
+                    request.path.parent.mkdir(parents=True, exist_ok=True)
+                    request.path.write_text(text, encoding="utf-8")
+        self._say("")
+        self._say(f"{'API call':<48}{'calls':>8}{'billable':>10}{'USD':>12}")
+        for call in document["calls"]:  # type: ignore[attr-defined]
+            price = "free" if Decimal(call["cost"]) == 0 else call["cost"]
+            self._say(f"{call['service'] + '.' + call['operation']:<48}{call['calls']:>8}{call['billable_units']:>10}{price:>12}")
+        accounts = len({t.account_id for t in self.run.targets})
+        regions = len({t.region for t in self.run.targets})
+        if exact:
+            self._say(f"{accounts} accounts, {regions} regions: {upper} USD, exact; nothing billable was sent")
+        else:
+            self._say(
+                f"{accounts} accounts, {regions} regions: {lower} to {upper} USD, first pages only and at most "
+                f"{ASSUMED_RESOURCES} resources a metric and target assumed; nothing was sent"
+            )
+
+    # --- one item -----------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Generator[None, object, object]:
+        """Know which fixture is being set up: what a view shows belongs to one test."""
+        from .declare import declaration_of
+
+        own = declaration_of(fixturedef.func) is not None or fixturedef.argname == TARGETS_FIXTURE
+        if own:
+            return (yield)
+        self.run.setups.append((fixturedef.argname, fixturedef.scope))
+        try:
+            return (yield)
+        finally:
+            self.run.setups.pop()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Find out what the check can see; refuse to run it blind."""
+        check = item.stash.get(CHECK, None)
+        if check is None:
+            return (yield)
+        state = item.stash[STATE] = ItemState()
+        if check.skip:
+            state.skip = check.skip
+            pytest.skip(check.skip)
+        for target in check.targets.targets:
+            blind = self.run.blindness(check, target)
+            if blind:
+                state.blind[target] = blind
+                state.rows[target] = self.run.blind_row(check, target, blind)
+            else:
+                state.visible.append(target)
+        if not state.visible:
+            if all(row.outcome == "skipped" for row in state.rows.values()):
+                pytest.skip(next(iter(state.rows.values())).reason)
+            raise blind_message(state.blind)
+        self.run.open_scope(check, state.visible)
+        try:
+            return (yield)
+        except (pytest.skip.Exception, pytest.exit.Exception):
+            raise
+        except Exception as error:
+            if len(state.visible) == 1:
+                for target in state.visible:
+                    state.rows[target] = self._crashed(check, target, error)
+                raise
+            state.setup_crash = error
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> object:
+        """Run the check, then say what it found: no check can forget to fail."""
+        check = pyfuncitem.stash.get(CHECK, None)
+        if check is None:
+            return None
+        state = pyfuncitem.stash[STATE]
+        crash = state.setup_crash
+        if crash is None:
+            try:
+                self._call(pyfuncitem)
+            except (pytest.skip.Exception, pytest.exit.Exception):
+                raise
+            except Exception as error:  # noqa: BLE001 - anything but findings is an error of the check, kept below
+                crash = error
+        recorder = self.run.recorder
+        assert recorder is not None
+        if crash is None:
+            for target in state.visible:
+                state.rows[target] = self._hooked(self.run.row(check, target, recorder))
+        elif len(state.visible) == 1:
+            state.rows[state.visible[0]] = self._crashed(check, state.visible[0], crash)
+            state.crash = crash
+        else:
+            self._one_by_one(pyfuncitem, check, state)
+        rows = [state.rows[target] for target in state.visible]
+        if any(row.outcome == "failed" or any(f.status == "new" for f in row.findings) for row in rows):
+            raise findings_message(rows)
+        if rows and all(row.outcome == "skipped" for row in rows):
+            pytest.skip(rows[0].reason if len(rows) == 1 else "; ".join(dict.fromkeys(row.reason for row in rows)))
+        return True
+
+    def _hooked(self, row: Row) -> Row:
+        changed = [self.config.hook.pytest_finops_finding(config=self.config, finding=f) or f for f in row.findings]
+        return replace(row, findings=tuple(changed))
+
+    @staticmethod
+    def _call(item: pytest.Function) -> None:
+        names = item._fixtureinfo.argnames
+        item.obj(**{name: item.funcargs[name] for name in names})
+
+    def _one_by_one(self, item: pytest.Function, check: Check, state: ItemState) -> None:
+        """Judge each target of a group alone: one bad resource must not take every target with it."""
+        for target in state.visible:
+            self.run.open_scope(check, [target])
+            try:
+                rebuild(item)
+                self._call(item)
+            except (pytest.skip.Exception, pytest.exit.Exception):
+                raise
+            except Exception as error:  # noqa: BLE001 - an error of this target alone; raised in teardown
+                state.rows[target] = self._crashed(check, target, error)
+                state.crash = state.crash or error
+            else:
+                recorder = self.run.recorder
+                assert recorder is not None
+                state.rows[target] = self._hooked(self.run.row(check, target, recorder))
+
+    @staticmethod
+    def _crashed(check: Check, target: Target, error: Exception) -> Row:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return Row(
+            rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome="error",
+            reason=f"the check crashed: {text[:300]}",
+        )  # fmt: skip
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Raise what the call could not: a crash, and what could not be seen."""
+        try:
+            yield
+        finally:
+            if item.stash.get(CHECK, None) is not None:
+                self.run.close_scope()
+        state = item.stash.get(STATE, None)
+        if state is None or state.skip or not state.visible:
+            return
+        if state.crash is not None:
+            raise state.crash
+        blind = {t: b for t, b in state.blind.items() if state.rows[t].outcome == "error"}
+        if blind:
+            raise blind_message(blind)
+        faulty = [row for row in state.rows.values() if row.outcome == "error"]
+        if faulty and state.setup_crash is None:
+            raise BlindTargets("; ".join(dict.fromkeys(row.reason for row in faulty)))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+        """Say findings in one line; send rows home with the last report of the item."""
+        report = yield
+        check = item.stash.get(CHECK, None)
+        state = item.stash.get(STATE, None)
+        if check is None or state is None:
+            return report
+        rows = list(state.rows.values())
+        if call.when == "call":
+            findings = [finding for row in rows for finding in row.findings]
+            saved = sum((cents(f.estimated_monthly_savings) for f in findings if f.estimated_monthly_savings is not None), Decimal(0))
+            from .reports.junit import properties
+
+            pairs = [(t.account_id, t.region) for t in check.targets.targets]
+            report.user_properties += properties(check.rule.id, pairs, len(findings), saved)
+            if report.failed and not state.crash:
+                report.longrepr = str(call.excinfo.value) if call.excinfo else ""
+            if report.passed and findings and not state.crash:
+                report.outcome = "skipped"
+                report.wasxfail = "; ".join(dict.fromkeys(row.reason for row in rows if row.reason)) or "known"
+            if state.crash is not None and report.passed:
+                report.finops_crashed = True
+        elif report.failed and isinstance(getattr(call.excinfo, "value", None), BlindTargets):
+            report.longrepr = str(call.excinfo.value) if call.excinfo else ""
+        if call.when == "teardown":
+            report.finops = dumps(Parcel(tuple(self._ended(check, state, report)), tuple(self.run.prices.export_usage()) if self.worker else ()))
+        return report
+
+    def _ended(self, check: Check, state: ItemState, report: pytest.TestReport) -> list[Row]:
+        rows = []
+        for target in check.targets.targets:
+            row = state.rows.get(target)
+            if row is None:
+                outcome, reason = ("skipped", state.skip) if state.skip else ("error", "the test ended before it judged this target")
+                row = Row(rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome=outcome, reason=reason)  # type: ignore[arg-type]
+            elif report.failed and row.outcome != "error" and not any(r.outcome == "error" for r in state.rows.values()):
+                row = replace(row, outcome="error", reason="a fixture of the check failed in teardown")
+            rows.append(row)
+        return rows
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: Any) -> Any:
+        """Show a crash once: its call report is not a pass."""
+        if getattr(report, "finops_crashed", False):
+            return "", "", ""
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the rows of an item that pytest saw to its end."""
+        if self.worker:
+            return
+        text = getattr(report, "finops", None)
+        if text is not None:
+            parcel = loads(text)
+            self.run.take(parcel.rows)
+            self.run.merge_prices(parcel.prices)
+        elif report.when == "call" and report.failed and not any(name == "finops_rule" for name, _ in report.user_properties):
+            self.run.ordinary_failed += 1
+
+    # --- the end --------------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Freeze the audit, judge it by the gate, write the reports."""
+        run = self.run
+        if self.worker or run.discovery is None or run.plan is None or self.config.option.collectonly:
+            return
+        if self.settings.dry_run or self.settings.estimate_cost:
+            blind = [cell for cell in run.store.cells.values() if cell.fault is not None]
+            session.exitstatus = 7 if blind or run.discovery.failed else 0
+            run.close()
+            return
+        if not run.rows:
+            run.close()
+            return
+        hook = self.config.hook
+
+        def overlap(found: Sequence[Any]) -> Sequence[Any]:
+            counted: Sequence[Any] = hook.pytest_finops_overlaps(config=self.config, findings=found)
+            return counted
+
+        def priority(finding: Any) -> int | None:
+            place: int | None = hook.pytest_finops_priority(config=self.config, finding=finding)
+            return place
+
+        audit = run.build(int(exitstatus), priority, overlap)
+        audit = hook.pytest_finops_audit(config=self.config, audit=audit) or audit
+        run.audit = audit
+        session.exitstatus = audit.exit_status
+        self._ending = closing_line(audit.gate, audit.complete)
+        self._write(audit)
+        if self.settings.baseline and self.settings.update_baseline:
+            from . import baseline
+
+            baseline.write(self.settings.baseline, audit.findings)
+        hook.pytest_finops_notify(config=self.config, audit=audit)
+        run.close()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_finops_overlaps(self, findings: Sequence[Any]) -> Sequence[Any]:
+        """Count each dollar once: the waterfall over cost components."""
+        from . import overlaps
+
+        return overlaps.count(findings)
+
+    def pytest_finops_report_formats(self, config: pytest.Config) -> Mapping[str, Any]:
+        """The formats that are always there."""
+        from . import reports
+
+        return dict(reports.FORMATS)
+
+    def _write(self, audit: Any) -> None:
+        from . import reports
+
+        formats: dict[str, Any] = {}
+        for more in reversed(self.config.hook.pytest_finops_report_formats(config=self.config)):
+            formats.update(more)
+        for request in self.settings.report:
+            try:
+                reports.write(audit, request.format, request.path)
+            except FinopsError as error:
+                self._ending += f"; report not written: {error}"
+            else:
+                if request.path is not None:
+                    self.run.said.append(f"{request.format} report: {request.path}")
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Print the audit in at most the terminal's width."""
+        audit = self.run.audit
+        if self.run.said and audit is None:
+            for line in self.run.said:
+                terminalreporter.write_line(line)
+        if audit is None or self.config.get_verbosity() < -1:
+            return
+        from .reports.terminal import summary_lines
+
+        terminalreporter.section("AWS cost audit")
+        for line in summary_lines(audit, width=min(terminalreporter._tw.fullwidth, 160)):
+            terminalreporter.write_line(line)
+        for request in self.settings.report:
+            if request.path is not None:
+                terminalreporter.write_line(f"{request.format} report: {request.path}")
+
+    def last_line(self) -> None:
+        """Print the verdict after pytest's own closing line."""
+        self.run.close()
+        reporter: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+        if self._ending and reporter is not None:
+            reporter.write_line(self._ending)
+            self._ending = ""
+
+
+#: Resources per metric and target that an estimate without any AWS call assumes at most.
+ASSUMED_RESOURCES = 100
+
+
+def cents_or_less(amount: Decimal) -> str:
+    """Return an amount with as many places as it has, at least two."""
+    return format(amount.normalize(), "f") if amount and amount < Decimal("0.01") else str(cents(amount))
+
+
+def rebuild(item: pytest.Function) -> None:
+    """Set up the function-scoped fixtures of ``item`` again, for the view as it is now (pytest's privates, pinned by a test)."""
+    request: Any = item._request
+    for definition in reversed(list(request._fixture_defs.values())):
+        if definition.scope == "function":
+            definition.finish(request)
+    item.funcargs.clear()
+    item._initrequest()
+    item._request._fillfixtures()

@@ -1,0 +1,57 @@
+"""Declarative rules: a rule file as a module of generated test functions."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .marks import rule as rule_mark
+from .rules import Rule
+
+
+class RuleFile(pytest.Module):
+    """A rule file; its declarative rules are test functions, so that -k, the plan and -n work unchanged."""
+
+    rules: tuple[Rule, ...] = ()
+
+    def _getobj(self) -> Any:
+        module = types.ModuleType(self.path.stem)
+        module.__file__ = str(self.path)
+        for rule in self.rules:
+            if rule.resources:
+                function = declarative(rule)
+                function.__module__ = module.__name__
+                setattr(module, function.__name__, function)
+        return module
+
+
+def declarative(rule: Rule) -> Callable[..., None]:
+    """Return the test function of a declarative rule: every resource for which the condition holds is a finding."""
+
+    def check(findings: Any, rule: Any, prices: Any, **inventories: Any) -> None:
+        (resources,) = inventories.values()
+        for resource in resources:
+            unknown = [c.field for c in rule.condition if c.operator not in ("exists", "absent") and getattr(resource, c.field) is None]
+            if unknown:
+                findings.not_evaluated(resource, f"{unknown[0]} is unknown")
+            elif rule.holds(resource):
+                first = rule.condition[0]
+                findings.report(
+                    resource,
+                    current=f"{getattr(resource, first.field)}",
+                    current_lines=resource.full_price(prices),
+                    evidence={c.field: getattr(resource, c.field) for c in rule.condition},
+                )
+
+    name = f"test_{rule.id.replace('-', '_')}"
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    check.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(argument, keyword) for argument in (rule.resources, "findings", "rule", "prices")]
+    )
+    check.__name__ = check.__qualname__ = name
+    check.__doc__ = rule.description
+    return rule_mark(rule.id)(check)
