@@ -1,0 +1,174 @@
+"""The summary that closes a run in the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+
+from ..audit import Audit
+from .text import count, fit, money, safe, small_money
+from .view import View, view
+
+#: How many findings the table shows; the rest are in the reports.
+TOP = 10
+_BLIND = 8
+
+
+def summary_lines(audit: Audit, width: int = 80) -> list[str]:
+    """Return the summary as lines of at most ``width`` columns (80 to 200); none starts with a raw value."""
+    width = min(max(width, 80), 200)
+    shown = view(audit)
+    made = [
+        *_headline(shown),
+        *_findings(shown, width),
+        *_rules(shown, width),
+        *_unseen(shown, width),
+        *_made(shown),
+    ]
+    return [line if not line or line == fit(line, width).rstrip() else _cut(line, width) for line in made]
+
+
+def _cut(line: str, width: int) -> str:
+    indent = len(line) - len(line.lstrip(" "))
+    return " " * indent + fit(line[indent:], width - indent).rstrip()
+
+
+def _headline(shown: View) -> list[str]:
+    audit, totals = shown.audit, shown.audit.totals
+    made = [
+        f"Savings {money(shown.total)} a month ({money(shown.annual)} a year)",
+        f"  waste {money(totals.waste)}, optimisation {money(totals.optimisation)}"
+        + (f"; {money(totals.net)} after commitments" if totals.net is not None else ""),
+        f"  {count(len(audit.findings), 'finding')}: {shown.new} new, {shown.known} known "
+        f"({money(totals.known)}), {shown.accepted_count} accepted ({money(totals.accepted)})",
+    ]
+    if totals.unpriced_findings:
+        made.append(f"  {count(totals.unpriced_findings, 'finding')} without a price, not in the sums")
+    return made
+
+
+def _findings(shown: View, width: int) -> list[str]:
+    top = [item for item in shown.items if item.finding.status != "accepted"][:TOP]
+    if not top:
+        return []
+    # Two spaces of indent, four columns, two spaces between each; what remains is shared by the text columns.
+    savings = max(11, *(len(_saving(item.finding.counted_monthly_savings)) for item in top))
+    text = width - 2 - 4 - savings - 4 * 2
+    rule, where = text * 36 // 100, text * 32 // 100
+    resource = text - rule - where
+    rows = [
+        "",
+        "  "
+        + "  ".join(
+            (
+                fit("#", 4, right=True),
+                fit("rule", rule),
+                fit("resource", resource),
+                fit("account-region", where),
+                fit("USD a month", savings, right=True),
+            )
+        ),
+    ]
+    for item in top:
+        finding = item.finding
+        priced = finding.estimated_monthly_savings is not None
+        saving = _saving(finding.counted_monthly_savings) if priced else "not priced"
+        rows.append(
+            "  "
+            + "  ".join(
+                (
+                    fit(finding.priority or "-", 4, right=True),
+                    fit(finding.rule_id, rule),
+                    fit(finding.resource_id, resource),
+                    fit(f"{item.account}-{finding.region}", where),
+                    fit(saving, savings, right=True),
+                )
+            )
+        )
+    more = sum(item.finding.status != "accepted" for item in shown.items) - len(top)
+    if more > 0:
+        rows.append(f"        and {more:,} more")
+    return rows
+
+
+def _saving(amount: Decimal) -> str:
+    return money(amount).replace("$", "")
+
+
+def _rules(shown: View, width: int) -> list[str]:
+    columns = (
+        ("passed", "passed"),
+        ("failed", "failed"),
+        ("xfailed", "xfailed"),
+        ("skipped", "skipped"),
+        ("error", "error"),
+        ("not_run", "not run"),
+    )
+    clean = [rule for rule in shown.rules if rule.passed == rule.expected]
+    rest = [rule for rule in shown.rules if rule.passed != rule.expected]
+    if not shown.rules:
+        return []
+    name = width - 2 - len(columns) * 8 - 1
+    made = [
+        "",
+        "  " + fit("checks, by target", name) + "".join(fit(title, 8, right=True) for _, title in columns),
+    ]
+    for rule in rest:
+        cells = (getattr(rule, key) for key, _ in columns)
+        made.append(
+            "  "
+            + fit(rule.rule_id, name)
+            + "".join(fit(f"{cell:,}" if cell else "·", 8, right=True) for cell in cells)
+        )
+    if clean:
+        made.append(
+            "  "
+            + fit(f"{count(len(clean), 'rule')} clean everywhere", name)
+            + fit(f"{sum(rule.passed for rule in clean):,}", 8, right=True)
+        )
+    return made
+
+
+def _unseen(shown: View, width: int) -> list[str]:
+    made: list[str] = []
+    if shown.blind_spots:
+        made += ["", f"  Blind spots: {len(shown.blind_spots):,}"]
+        for where, spot in shown.blind_spots[:_BLIND]:
+            rules = f" ({count(len(spot.rules), 'rule')})"
+            said = f"{safe(where)} {safe(spot.service)}.{safe(spot.operation)}: {safe(spot.code)}"
+            made.append("    " + fit(said, width - 4 - len(rules)).rstrip() + rules)
+        if len(shown.blind_spots) > _BLIND:
+            made.append(f"    and {len(shown.blind_spots) - _BLIND:,} more")
+    if shown.expected_blind_spots:
+        made.append(f"  Expected blind spots: {len(shown.expected_blind_spots):,}")
+    if shown.not_evaluated:
+        reasons: Counter[str] = Counter()
+        for row in shown.not_evaluated:
+            reasons[safe(row.reason)] += len(row.resources)
+        top = ", ".join(f"{reason} ({number:,})" for reason, number in reasons.most_common(4))
+        made.append(f"  Not evaluated: {count(shown.not_evaluated_count, 'resource')}: {top}")
+    return ["", *made] if made and made[0] else made
+
+
+def _made(shown: View) -> list[str]:
+    usage, prices = shown.audit.api_usage, shown.audit.prices
+    predicted = small_money(usage.predicted_lower)
+    if usage.predicted_upper != usage.predicted_lower:
+        predicted += f" to {small_money(usage.predicted_upper)}"
+    if not usage.predicted_exact:
+        predicted += ", upper bound"
+    sources = {
+        "live": prices.live,
+        "cached": prices.cached,
+        "snapshot": prices.snapshot,
+        "overridden": prices.overridden,
+        "unknown": prices.unknown,
+    }
+    known = ", ".join(f"{number:,} {name}" for name, number in sources.items() if number) or "none asked"
+    oldest = f"; oldest as of {safe(prices.oldest_as_of)}" if prices.oldest_as_of else ""
+    return [
+        "",
+        f"  API calls: {shown.call_count:,} for {small_money(usage.actual_cost)} (predicted {predicted})"
+        f"; {shown.throttled:,} throttled, {shown.retried:,} retried",
+        f"  Prices: {known}{oldest}",
+    ]

@@ -1,0 +1,128 @@
+"""Making strings from an account fit to print: anyone who can tag a resource controls what a report says."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from ..findings import cents
+
+#: CSI and OSC sequences (7-bit and 8-bit forms) and the two-character escapes.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]"
+)
+
+
+def safe(text: object, limit: int | None = None) -> str:
+    """Return ``text`` as one line without escapes, control, bidi or invisible characters, cut to ``limit``."""
+    kept = []
+    for char in _ESCAPES.sub("", str(text)):
+        kind = unicodedata.category(char)
+        if char.isspace():
+            kept.append(" ")
+        elif kind == "Cs":
+            kept.append("\N{REPLACEMENT CHARACTER}")
+        elif kind not in ("Cc", "Cf"):
+            kept.append(char)
+    line = " ".join("".join(kept).split())
+    if limit is not None and len(line) > limit:
+        return line[: max(limit - 1, 0)] + "…"
+    return line
+
+
+def lines(text: str) -> list[str]:
+    """Return the non-empty lines of ``text``, each made safe."""
+    return [line for part in text.splitlines() if (line := safe(part))]
+
+
+def cell_width(text: str) -> int:
+    """Return how many terminal columns ``text`` takes."""
+    width = 0
+    for char in text:
+        if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me"):
+            continue
+        width += 2 if unicodedata.east_asian_width(char) in "WF" else 1
+    return width
+
+
+def fit(text: object, width: int, *, right: bool = False) -> str:
+    """Return ``text`` made safe and padded or cut to exactly ``width`` terminal columns."""
+    line = safe(text)
+    if cell_width(line) > width:
+        while line and cell_width(line) > width - 1:
+            line = line[:-1]
+        line += "…"
+    pad = " " * (width - cell_width(line))
+    return pad + line if right else line + pad
+
+
+def plain(amount: Decimal) -> str:
+    """Return ``amount`` as a plain decimal string, never with an exponent or as ``-0``."""
+    text = format(amount, "f")
+    return text.lstrip("-") if amount == 0 else text
+
+
+def money(amount: Decimal | None, missing: str = "not priced") -> str:
+    """Return ``amount`` in USD for people: ``$1,234.50``, rounded half up to the cent."""
+    if amount is None:
+        return missing
+    rounded = cents(amount)
+    sign = "-" if rounded < 0 else ""
+    return f"{sign}${abs(rounded):,f}"
+
+
+def small_money(amount: Decimal) -> str:
+    """Return a request cost or unit price in USD with as many digits as it has, at least two."""
+    text = plain(amount)
+    whole, _, rest = text.partition(".")
+    sign, whole = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}${int(whole):,}.{rest.rstrip('0').ljust(2, '0')}"
+
+
+def number(value: Decimal) -> str:
+    """Return a quantity for people: thousands separated, no trailing zeros, at most four decimals."""
+    rounded = value.quantize(Decimal("0.0001"), ROUND_HALF_UP) if value == value else value
+    text = f"{rounded:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def percent(part: Decimal, whole: Decimal | int = 1) -> str:
+    """Return ``part`` of ``whole`` as a percentage without decimals; a dash where there is no whole."""
+    if not whole:
+        return "–"
+    share = (Decimal(part) * 100 / Decimal(whole)).quantize(Decimal(1), ROUND_HALF_UP)
+    return "< 1%" if share == 0 and part > 0 else f"{share}%"
+
+
+def count(amount: int, one: str, many: str | None = None) -> str:
+    """Return ``3 findings`` or ``1 finding``."""
+    return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+
+
+def moment(text: str) -> str:
+    """Return an ISO time for people: ``2026-11-20 08:00 UTC``; anything else as it is."""
+    try:
+        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M UTC")
+    except ValueError:
+        return safe(text)
+
+
+def flat(value: Any) -> str:
+    """Return a value of evidence or metadata as one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{safe(key)}: {flat(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(flat(item) for item in value)
+    if isinstance(value, Decimal):
+        return number(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else safe(value)
