@@ -29,9 +29,6 @@ LADDER = (
     "16xlarge", "24xlarge", "32xlarge", "48xlarge",
 )  # fmt: skip
 
-#: The ladders of families with other sizes (c5, z1d).
-ODD = ("large", "xlarge", "2xlarge", "3xlarge", "6xlarge", "9xlarge", "12xlarge", "18xlarge", "24xlarge")
-
 _T3 = {
     "nano": 5.0,
     "micro": 10.0,
@@ -69,6 +66,15 @@ def size_rank(size: str) -> float | None:
     return float(factor) if size.endswith("xlarge") and factor.isdecimal() else None
 
 
+#: The sizes that any family has, smallest first.
+EVERY_SIZE = tuple(
+    sorted(
+        (*LADDER, "3xlarge", "6xlarge", "9xlarge", "10xlarge", "18xlarge"),
+        key=lambda name: size_rank(name) or 0,
+    )
+)
+
+
 def smaller_size(size: str, among: Iterable[str] = LADDER) -> str | None:
     """Return the next smaller size out of ``among`` (the sizes of a family), or None if there is none."""
     rank = size_rank(size)
@@ -79,9 +85,12 @@ def smaller_size(size: str, among: Iterable[str] = LADDER) -> str | None:
 
 
 def smaller_sizes(size: str) -> tuple[str, ...]:
-    """Return what the next smaller size can be called, families having different ladders."""
-    found = {smaller_size(size), smaller_size(size, ODD), smaller_size(size, LADDER[:-5])} - {None}
-    return tuple(sorted(name for name in found if name is not None))
+    """Return what the next smaller size can be called, families having different ladders; likeliest first."""
+    rank = size_rank(size)
+    if rank is None:
+        return ()
+    below = [name for name in EVERY_SIZE if (size_rank(name) or 0.0) < rank]
+    return tuple(reversed(below[-4:] if rank > 2 else below[-1:]))
 
 
 def baseline(type_name: str) -> float | None:

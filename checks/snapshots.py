@@ -1,0 +1,93 @@
+"""Snapshots: which ones something still needs, and what deleting the others frees."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_finops.fixtures.ebs import Prices, Snapshot
+
+from pytest_finops import Component, Target
+
+from . import money
+
+#: A resource id in its account and region.
+Place = tuple[Target, str]
+
+
+def place(resource: Any) -> Place:
+    """Return where ``resource`` is, as a key."""
+    return resource.target, resource.id
+
+
+def referenced(*views: Iterable[Any]) -> set[Place]:
+    """Return the snapshots that an AMI, launch template or launch configuration in ``views`` names."""
+    return {
+        (source.target, snapshot_id)
+        for view in views
+        for source in view
+        for snapshot_id in source.snapshot_ids
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """All snapshots of one source volume, oldest first. They share blocks: one is gone only when all that use it are."""
+
+    snapshots: tuple[Snapshot, ...]
+
+    @property
+    def newest(self) -> Snapshot:
+        """The completed snapshot that was started last (of any state, if none is completed)."""
+        completed = [snapshot for snapshot in self.snapshots if snapshot.state == "completed"]
+        return (completed or self.snapshots)[-1]
+
+    def goes(self, going: Collection[Place]) -> bool:
+        """Return whether every snapshot of it is among ``going``: only then its last blocks are freed."""
+        return all(place(snapshot) in going for snapshot in self.snapshots)
+
+
+def lineages(snapshots: Iterable[Snapshot]) -> dict[Place, Lineage]:
+    """Return the lineages by target and source volume; each copy is a lineage of its own."""
+    found: dict[Place, list[Snapshot]] = {}
+    for snapshot in snapshots:
+        found.setdefault((snapshot.target, snapshot.lineage), []).append(snapshot)
+    return {key: Lineage(tuple(sorted(members, key=_started))) for key, members in found.items()}
+
+
+def _started(snapshot: Snapshot) -> tuple[float, str]:
+    # An unknown start sorts first, so that such a snapshot is never taken for the newest.
+    return (float("-inf") if snapshot.age_days is None else -snapshot.age_days), snapshot.id
+
+
+def protected(snapshot: Snapshot, lineage: Lineage, volumes: Collection[Place]) -> bool:
+    """Return whether it is the newest snapshot of a volume that still exists: its last backup."""
+    return snapshot is lineage.newest and (snapshot.target, snapshot.volume_id) in volumes
+
+
+def claim(snapshot: Snapshot, lineage: Lineage, going: Collection[Place], prices: Prices) -> dict[str, Any]:
+    """Return the money side of a finding on ``snapshot``, as arguments of ``findings.report``.
+
+    Billed is what changed since the snapshot before, which AWS does not tell. Sure is only the newest of a
+    lineage that goes as a whole: at least all its blocks are freed. All others show a range and no saving.
+    """
+    size = snapshot.full_size_gib
+    line = prices.line(
+        "ebs.snapshot", snapshot, snapshot.size_gib if size is None else size, component=snapshot.component
+    )
+    bound = money.total([line])
+    whole = lineage.goes(going)
+    evidence = {
+        "source_volume": snapshot.volume_id if snapshot.has_source else None,
+        "snapshots_in_lineage": len(lineage.snapshots),
+        "whole_lineage": whole,
+        "savings_from": "0",
+        "savings_up_to": None if bound is None else str(bound),
+        "bound": "volume size" if size is None else "full snapshot size",
+    }
+    if whole and snapshot is lineage.newest and size is not None:
+        evidence["savings_from"] = evidence["savings_up_to"]
+        return {"current_lines": (line,), "confidence": "medium", "evidence": evidence}
+    unpriced = (Component(snapshot.component, None, None),)
+    return {"components": unpriced, "confidence": "low", "evidence": evidence}
