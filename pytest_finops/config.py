@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .documents import LINE, Node, Problems, compose, suggestion
-from .options import BY_KEY, OPTIONS, SEVERITIES, Option, Settings, amount, count, factor, positive
+from .options import BY_KEY, OPTIONS, SEVERITIES, Option, amount, count, factor, positive
+from .settings import Settings
 
 FILE_NAME = "finops.yaml"
 COMMAND_LINE = "command line"

@@ -1,10 +1,10 @@
-"""Every ``--finops-*`` option in one table, and the settings that they become."""
+"""Every ``--finops-*`` option in one table."""
 
 # This module is imported in every pytest run of the machine: nothing heavy may be imported here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import pytest
 
+    from .settings import Settings as Settings
+
 PREFIX = "finops"
 RULE_PATHS = "finops_rule_paths"
 
 Form = Literal["flag", "value", "list"]
-Prices = Literal["live", "cache", "offline"]
 
 #: Equal to ``rules.CATEGORIES``, which would have to be imported for it.
 CATEGORIES = ("compute", "storage", "database", "network", "commitments", "observability", "governance")
@@ -348,61 +349,6 @@ OPTIONS: tuple[Option, ...] = (
 BY_KEY: Mapping[str, Option] = {option.key: option for option in OPTIONS}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What one run was asked to do, after all layers.
-
-    ``origins`` says for each field whence it comes: ``command line``, ``environment``, ``FILE:LINE`` or
-    ``default``. ``config_path`` is the project file that was read; ``accounts_are_targets`` is True when the
-    command line named the file that lists ``account_entries``. Raw entries carry their line as ``__line__``.
-    ``prices`` None: live with fallback, or what the kind of target implies.
-    """
-
-    profile: tuple[str, ...] = ()
-    role: tuple[str, ...] = ()
-    external_id: str | None = None
-    accounts: tuple[str, ...] = ()
-    regions: tuple[str, ...] = ()
-    demo: bool = False
-    config_file: Path | None = None
-    category: tuple[str, ...] = ()
-    compliance: tuple[str, ...] = ()
-    skip_metrics: bool = False
-    cost_data: bool = False
-    estimate_cost: bool = False
-    dry_run: bool = False
-    max_api_cost: Decimal = Decimal("0.50")
-    rate: Decimal = Decimal("0.5")
-    max_in_flight: int = 16
-    group: Literal["region", "account", "all"] | None = None
-    save_inventory: Path | None = None
-    inventory: Path | None = None
-    prices: Prices | None = None
-    offline: bool = False
-    report: tuple[ReportRequest, ...] = ()
-    min_savings: Decimal = Decimal("1.00")
-    fail_severity: Literal["low", "medium", "high", "critical"] | None = None
-    baseline: Path | None = None
-    update_baseline: bool = False
-    max_waste: Decimal | None = None
-    max_savings: Decimal | None = None
-    max_unpriced: int | None = None
-    strict: bool = False
-    now: datetime | None = None
-
-    account_entries: tuple[Mapping[str, Any], ...] = ()
-    rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    exemptions: tuple[Mapping[str, Any], ...] = ()
-    expected_blind_spots: tuple[Mapping[str, Any], ...] = ()
-    environments: Mapping[str, Any] = field(default_factory=dict)
-    owners: Mapping[str, Any] = field(default_factory=dict)
-    price_settings: Mapping[str, Any] = field(default_factory=dict)
-
-    config_path: Path | None = None
-    accounts_are_targets: bool = False
-    origins: Mapping[str, str] = field(default_factory=dict)
-
-
 def add_options(parser: pytest.Parser) -> None:
     """Register every option in pytest's group ``finops``; None means "not given", so that layers can tell."""
     group = parser.getgroup(PREFIX, "AWS cost audit (pytest-finops)")
@@ -430,3 +376,12 @@ def given(config: pytest.Config) -> dict[str, Any]:
     """Return what pytest's command line gave, raw, by key (``min_savings``)."""
     values = {option.key: config.getoption(option.pytest_dest, None) for option in OPTIONS}
     return {key: value for key, value in values.items() if value is not None}
+
+
+def __getattr__(name: str) -> Any:
+    # Building so wide a class costs more than the rest of this module: only audits pay for it.
+    if name == "Settings":
+        from .settings import Settings
+
+        return Settings
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,8 +14,9 @@ import pytest
 from pytest_finops import config
 from pytest_finops.config import has_target, resolve
 from pytest_finops.errors import ConfigError
-from pytest_finops.options import CATEGORIES, OPTIONS, ReportRequest, Settings
+from pytest_finops.options import CATEGORIES, OPTIONS, ReportRequest
 from pytest_finops.rules import CATEGORIES as RULE_CATEGORIES
+from pytest_finops.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def test_categories_are_those_of_rules() -> None:
 
 
 def test_options_import_nothing_heavy() -> None:
-    code = "import sys, pytest_finops.options; print({'yaml','boto3','jinja2','msgspec'} & set(sys.modules))"
+    code = "import sys, pytest_finops.options; print({'yaml','boto3','jinja2','msgspec','pytest_finops.settings'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

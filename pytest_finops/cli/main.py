@@ -17,8 +17,9 @@ import click
 
 from .. import __version__
 from ..errors import AuditError, FinopsError
-from ..options import OPTIONS, REPORT_FORMATS, Option, ReportRequest, Settings
+from ..options import OPTIONS, REPORT_FORMATS, Option, ReportRequest
 from ..options import report as parse_report
+from ..settings import Settings
 from .paths import with_checks
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ FINOPS_YAML = """\
 # Rules: other thresholds, severities and periods, or none.
 # rules:
 #   ec2-low-cpu: {severity: high, period_days: 30}
-#   ebs-unattached: {enabled: false}
+#   rds-multi-az-nonprod: {enabled: false}
 
 # Findings that somebody accepts, until a date.
 # exemptions:
