@@ -264,7 +264,7 @@ def count(
             if resource not in stray
         ]
         if len(located) > 1:
-            own = [subnet for subnet in subnets.at(target).by("vpc_id").get(vpc_id, ())]
+            own = list(subnets.at(target).by("vpc_id").get(vpc_id, ()))
             tables = route_tables.at(target).by("vpc_id").get(vpc_id, ())
             ids = frozenset(gateway.resource.id for gateway in located)
             judge.judge(
