@@ -93,7 +93,8 @@ def low_cpu(
             continue
         current = _instance_line(prices, instance, instance.instance_class, usage.hours)
         smaller = _instance_line(prices, instance, target_class, usage.hours)
-        if None not in (current.amount, smaller.amount) and current.amount <= smaller.amount:
+        costs, remains = current.amount, smaller.amount
+        if costs is not None and remains is not None and costs <= remains:
             continue
         sessions = connections.series(instance, "Maximum")
         memory_percent = 100 * used_mib / source.memory_mib
