@@ -14,29 +14,29 @@ Renderer = Callable[..., str]
 
 
 def _json(audit: Audit) -> str:
-    from . import as_json
+    from .as_json import render as rendered
 
-    return as_json.render(audit)
+    return rendered(audit)
 
 
 def _csv(audit: Audit) -> str:
-    from . import as_csv
+    from .as_csv import render as rendered
 
-    return as_csv.render(audit)
+    return rendered(audit)
 
 
 def _markdown(
     audit: Audit, *, templates: Path | None = None, context: Mapping[str, Any] | None = None
 ) -> str:
-    from . import markdown
+    from .markdown import render as rendered
 
-    return markdown.render(audit, templates=templates, context=context)
+    return rendered(audit, templates=templates, context=context)
 
 
 def _html(audit: Audit, *, templates: Path | None = None, context: Mapping[str, Any] | None = None) -> str:
-    from . import html
+    from .html import render as rendered
 
-    return html.render(audit, templates=templates, context=context)
+    return rendered(audit, templates=templates, context=context)
 
 
 #: What a report can be; the hook ``pytest_finops_report_formats`` adds names. Called with the audit alone.

@@ -457,7 +457,7 @@ def _unrounded(finding: Finding, annual: str | None) -> Finding:
     if saved is None:
         return finding
     before, after = _side(finding.current_lines), _side(finding.target_lines)
-    changes: dict[str, Decimal] = {}
+    changes: dict[str, Any] = {}
     if before is not None and _rounds_to(before, finding.current_monthly_cost):
         changes["current_monthly_cost"] = before
     if after is not None and _rounds_to(after, finding.target_monthly_cost):

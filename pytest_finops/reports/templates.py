@@ -26,7 +26,7 @@ _MENTION = re.compile(r"(?<![\w.])@(?=\w)")
 
 def escape_markdown(value: object) -> Markup:
     """Return a value as plain text in Markdown: no markup, link, image, mention, cell border or HTML comes of it."""
-    line = text.safe(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = text.inline(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = _SPECIAL.sub(r"\\\g<0>", line)
     line = _EDGE_UNDERSCORE.sub(r"\\_", line)
     # Addresses would become links and names notifications: a report invites nobody and points nowhere.
@@ -61,8 +61,8 @@ def environment(template: str, templates: Path | None = None) -> Environment:
             return value
         # Numbers and strings alike go through here before Jinja escapes what is not Markup.
         if to_html:
-            return text.safe(value)
-        return escape_markdown(value) if name.endswith(".md") else Markup(text.safe(value))
+            return text.inline(value)
+        return escape_markdown(value) if name.endswith(".md") else Markup(text.inline(value))
 
     env = jinja2.Environment(
         loader=jinja2.ChoiceLoader(loaders),

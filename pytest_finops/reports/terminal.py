@@ -6,7 +6,7 @@ from collections import Counter
 from decimal import Decimal
 
 from ..audit import Audit
-from .text import count, fit, money, safe, small_money
+from .text import cell_width, count, fit, money, safe, small_money
 from .view import View, view
 
 #: How many findings the table shows; the rest are in the reports.
@@ -25,12 +25,16 @@ def summary_lines(audit: Audit, width: int = 80) -> list[str]:
         *_unseen(shown, width),
         *_made(shown),
     ]
-    return [line if not line or line == fit(line, width).rstrip() else _cut(line, width) for line in made]
+    return [_cut(line, width) for line in made]
 
 
 def _cut(line: str, width: int) -> str:
-    indent = len(line) - len(line.lstrip(" "))
-    return " " * indent + fit(line[indent:], width - indent).rstrip()
+    # Every value in a line is safe already; ``fit`` would fold the columns of a table.
+    if cell_width(line) <= width:
+        return line.rstrip()
+    while cell_width(line) > width - 1:
+        line = line[:-1]
+    return line + "…"
 
 
 def _headline(shown: View) -> list[str]:
@@ -51,21 +55,21 @@ def _findings(shown: View, width: int) -> list[str]:
     top = [item for item in shown.items if item.finding.status != "accepted"][:TOP]
     if not top:
         return []
-    # Two spaces of indent, four columns, two spaces between each; what remains is shared by the text columns.
-    savings = max(11, *(len(_saving(item.finding.counted_monthly_savings)) for item in top))
-    text = width - 2 - 4 - savings - 4 * 2
-    rule, where = text * 36 // 100, text * 32 // 100
+    # Two spaces of indent, five columns, two spaces between each; what remains is shared by the text columns.
+    savings = max(10, *(len(_saving(item.finding.counted_monthly_savings)) for item in top))
+    text = width - 2 - 3 - savings - 4 * 2
+    rule, where = text * 36 // 100, text * 27 // 100
     resource = text - rule - where
     rows = [
         "",
         "  "
         + "  ".join(
             (
-                fit("#", 4, right=True),
+                fit("#", 3, right=True),
                 fit("rule", rule),
                 fit("resource", resource),
                 fit("account-region", where),
-                fit("USD a month", savings, right=True),
+                fit("USD/month", savings, right=True),
             )
         ),
     ]
@@ -77,7 +81,7 @@ def _findings(shown: View, width: int) -> list[str]:
             "  "
             + "  ".join(
                 (
-                    fit(finding.priority or "-", 4, right=True),
+                    fit(finding.priority or "-", 3, right=True),
                     fit(finding.rule_id, rule),
                     fit(finding.resource_id, resource),
                     fit(f"{item.account}-{finding.region}", where),
@@ -87,7 +91,7 @@ def _findings(shown: View, width: int) -> list[str]:
         )
     more = sum(item.finding.status != "accepted" for item in shown.items) - len(top)
     if more > 0:
-        rows.append(f"        and {more:,} more")
+        rows.append(f"       and {more:,} more")
     return rows
 
 
@@ -165,10 +169,10 @@ def _made(shown: View) -> list[str]:
         "unknown": prices.unknown,
     }
     known = ", ".join(f"{number:,} {name}" for name, number in sources.items() if number) or "none asked"
-    oldest = f"; oldest as of {safe(prices.oldest_as_of)}" if prices.oldest_as_of else ""
     return [
         "",
-        f"  API calls: {shown.call_count:,} for {small_money(usage.actual_cost)} (predicted {predicted})"
-        f"; {shown.throttled:,} throttled, {shown.retried:,} retried",
-        f"  Prices: {known}{oldest}",
+        f"  API cost: {small_money(usage.actual_cost)}; predicted {predicted}",
+        f"  API calls: {shown.call_count:,}, {shown.throttled:,} throttled, {shown.retried:,} retried",
+        f"  Prices: {known}",
+        *([f"  Oldest price as of {safe(prices.oldest_as_of)}"] if prices.oldest_as_of else []),
     ]

@@ -36,6 +36,12 @@ def safe(text: object, limit: int | None = None) -> str:
     return line
 
 
+def inline(text: object) -> str:
+    """Return ``text`` made safe, with the space at either end that joins it to what stands beside it."""
+    raw = str(text)
+    return " " * raw.startswith(" ") + safe(raw) + " " * (raw.endswith(" ") and bool(raw.strip()))
+
+
 def lines(text: str) -> list[str]:
     """Return the non-empty lines of ``text``, each made safe."""
     return [line for part in text.splitlines() if (line := safe(part))]

@@ -161,7 +161,7 @@ def view(audit: Audit) -> View:
         decisions=decisions,
         decided=sum((cents(item.finding.counted_monthly_savings) for item in decisions), Decimal(0)),
         charts=(
-            _chart("category", "Where the money is", "Category", audit.findings, lambda f: f.category),
+            _chart("category", "By category", "Category", audit.findings, lambda f: f.category),
             _chart(
                 "account",
                 "By account",
