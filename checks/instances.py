@@ -98,7 +98,8 @@ class Market:
 
 
 def _holds(successor: InstanceType, now: InstanceType) -> bool:
-    return successor.vcpus >= now.vcpus and successor.memory_mib >= now.memory_mib * MEMORY_TOLERANCE
+    enough_memory: bool = successor.memory_mib >= now.memory_mib * MEMORY_TOLERANCE
+    return enough_memory and bool(successor.vcpus >= now.vcpus)
 
 
 def unjudged(instance: Instance, ec2_cpu: Any, rule: Rule) -> str:
@@ -113,7 +114,7 @@ def unjudged(instance: Instance, ec2_cpu: Any, rule: Rule) -> str:
         return "no datapoints"
     coverage = 100 * min(average.coverage, maximum.coverage)
     if not rightsizing.meets(rule, "cpu_coverage", coverage):
-        return f"too few datapoints: {coverage:.0f}%"
+        return f"too few datapoints: {coverage:.1f}%"
     return ""
 
 

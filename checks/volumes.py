@@ -32,7 +32,10 @@ class Gp3:
 
     def lines(self, prices: Prices, volume: Volume) -> tuple[PriceLine, ...]:
         """Return what ``volume`` would cost a month in this configuration."""
-        return volume_lines(prices, volume, "gp3", self.size_gib, self.iops, self.throughput)
+        lines: tuple[PriceLine, ...] = volume_lines(
+            prices, volume, "gp3", self.size_gib, self.iops, self.throughput
+        )
+        return lines
 
 
 def matched_gp3(volume: Volume) -> Gp3:
