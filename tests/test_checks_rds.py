@@ -260,3 +260,18 @@ def test_the_answer_becomes_an_instance() -> None:
     made = DBInstance.from_api(answer, HERE)
     assert (made.is_standalone, made.charged_iops, made.pending_changes) == (True, 0, ("DBInstanceClass",))
     assert (made.ec2_type, made.tags["env"], hasattr(made, "master_username")) == ("m5.large", "dev", False)
+
+
+def test_every_price_that_a_verdict_asks_for_is_announced() -> None:
+    from pytest_finops.fixtures.rds import _prices
+
+    from pytest_finops.prices import catalogue
+
+    keys = set(_prices(instance(multi_az=True, storage_type="io1", iops=1000)))
+    engine = {"engine": "mysql", "license_model": "general-public-license"}
+    for name, multi_az in (("db.m5.2xlarge", True), ("db.m5.2xlarge", False), ("db.m5.xlarge", True)):
+        wanted = {"instance_class": name, "multi_az": multi_az, **engine}
+        assert catalogue.key("rds.instance", "us-east-1", wanted) in keys
+    for dimension in ("rds.storage", "rds.iops"):
+        wanted = {"storage_type": "io1", "multi_az": False}
+        assert catalogue.key(dimension, "us-east-1", wanted) in keys
