@@ -143,6 +143,11 @@ class Recorder:
         self.notes[resource.id] = text
 
     @property
+    def is_silent(self) -> bool:
+        """Whether nothing was said: everything is clean."""
+        return not (self.reports or self.unknown or self.notes)
+
+    @property
     def savings(self) -> dict[str, str | None]:
         """The savings by resource id."""
         return {resource_id: found.savings for resource_id, found in self.reports.items()}
