@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .audit import Audit
+    from .declare import Page, inventory, metric
     from .errors import FindingsFound, FinopsError
     from .findings import Component, Finding, PriceLine
-    from .declare import Page, inventory, metric
     from .marks import rule
     from .metrics import Series
     from .prices.catalogue import PriceKey

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from .findings import Finding, NotEvaluated, Note
+from .findings import Finding, Note, NotEvaluated
 
 SCHEMA_VERSION = "1"
 Outcome = Literal["passed", "failed", "xfailed", "skipped", "error", "not_run"]

@@ -30,7 +30,9 @@ class Page(Sequence[Mapping[str, Any]]):
 
     __slots__ = ("_answers", "params", "target")
 
-    def __init__(self, answers: Sequence[Mapping[str, Any]], target: Target, params: Mapping[str, Any]) -> None:
+    def __init__(
+        self, answers: Sequence[Mapping[str, Any]], target: Target, params: Mapping[str, Any]
+    ) -> None:
         self._answers = answers
         self.target = target
         self.params = params
@@ -101,7 +103,9 @@ class Metric:
 
     def dimensions_of(self, resource: object) -> tuple[tuple[str, str], ...]:
         """Return the CloudWatch dimensions of ``resource`` as sorted pairs."""
-        return tuple(sorted((name, str(getattr(resource, attribute))) for name, attribute in self.dimensions.items()))
+        return tuple(
+            sorted((name, str(getattr(resource, attribute))) for name, attribute in self.dimensions.items())
+        )
 
 
 Declaration = Inventory | Metric

@@ -1,15 +1,15 @@
 """Every exception of the project, in one tree.
 
-    FinopsError
-    ├── ConfigError            a mistake in options, finops.yaml, or a rule file (shown as a usage error)
-    ├── DeclarationError       an @inventory, @metric or @rule that cannot be right
-    ├── PlanError              a check reads what it did not declare
-    ├── CollectError           AWS could not be asked
-    │   ├── CostLimitError     the next billable call would pass --finops-max-api-cost
-    │   └── WriteRefusedError  a call that is not a declared read tried to leave the process
-    └── AuditError             a saved audit or inventory cannot be read
-    FindingsFound (AssertionError)   a check found something: the only exception that is a finding
-    BlindTargets  (FinopsError)      a check could not look
+FinopsError
+├── ConfigError            a mistake in options, finops.yaml, or a rule file (shown as a usage error)
+├── DeclarationError       an @inventory, @metric or @rule that cannot be right
+├── PlanError              a check reads what it did not declare
+├── CollectError           AWS could not be asked
+│   ├── CostLimitError     the next billable call would pass --finops-max-api-cost
+│   └── WriteRefusedError  a call that is not a declared read tried to leave the process
+└── AuditError             a saved audit or inventory cannot be read
+FindingsFound (AssertionError)   a check found something: the only exception that is a finding
+BlindTargets  (FinopsError)      a check could not look
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ def rule(rule_id: str, *, subject: str | None = None) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         marked = pytest.mark.finops_rule(rule_id, subject=subject)(function)
-        return pytest.mark.usefixtures(TARGETS_FIXTURE)(marked)
+        joined: F = pytest.mark.usefixtures(TARGETS_FIXTURE)(marked)
+        return joined
 
     return decorate

@@ -92,7 +92,9 @@ def marked_rule(item: pytest.Item) -> tuple[str, str | None] | None:
     return str(mark.args[0]), mark.kwargs.get("subject")
 
 
-def resolve(item: pytest.Function, rule: Rule, subject: str | None) -> tuple[tuple[Inventory, ...], tuple[Inventory, ...], tuple[Metric, ...]]:
+def resolve(
+    item: pytest.Function, rule: Rule, subject: str | None
+) -> tuple[tuple[Inventory, ...], tuple[Inventory, ...], tuple[Metric, ...]]:
     """Return (subjects, inventories, metrics) of a check.
 
     :raises DeclarationError: when the check names no inventory, or a subject that is none.
@@ -105,7 +107,11 @@ def resolve(item: pytest.Function, rule: Rule, subject: str | None) -> tuple[tup
     if subject:
         names = [name.strip() for name in subject.split(",")]
     else:
-        arguments = [name for name in item._fixtureinfo.argnames if any(isinstance(d, Inventory) for d in by_name.get(name, ()))]
+        arguments = [
+            name
+            for name in item._fixtureinfo.argnames
+            if any(isinstance(d, Inventory) for d in by_name.get(name, ()))
+        ]
         names = arguments[:1]
     subjects: list[Inventory] = []
     for name in names:
@@ -114,7 +120,9 @@ def resolve(item: pytest.Function, rule: Rule, subject: str | None) -> tuple[tup
             raise DeclarationError(f"{item.nodeid}: subject {name!r} is not an inventory among its arguments")
         subjects.append(named[-1])
     if not subjects:
-        raise DeclarationError(f"{item.nodeid}: rule {rule.id} needs an inventory as an argument, or subject=")
+        raise DeclarationError(
+            f"{item.nodeid}: rule {rule.id} needs an inventory as an argument, or subject="
+        )
     return tuple(subjects), tuple(dict.fromkeys(inventories)), tuple(dict.fromkeys(metrics))
 
 
@@ -134,7 +142,9 @@ def build(checks: Iterable[Check], all_targets: Sequence[Target], payer: str | N
             if declaration.per:
                 parent = names.get(declaration.per)
                 if parent is None:
-                    raise DeclarationError(f"inventory {declaration.name}: per={declaration.per!r} is not an inventory")
+                    raise DeclarationError(
+                        f"inventory {declaration.name}: per={declaration.per!r} is not an inventory"
+                    )
                 kin = plan.children.setdefault(parent, [])
                 if declaration not in kin:
                     kin.append(declaration)
@@ -151,7 +161,9 @@ def build(checks: Iterable[Check], all_targets: Sequence[Target], payer: str | N
     return plan
 
 
-def planned_at(declaration: Inventory, targets: Iterable[Target], all_targets: Sequence[Target], payer: str | None) -> list[Target]:
+def planned_at(
+    declaration: Inventory, targets: Iterable[Target], all_targets: Sequence[Target], payer: str | None
+) -> list[Target]:
     """Return where ``declaration`` is asked for a check that covers ``targets``."""
     found: dict[Target, None] = {}
     for target in targets:

@@ -38,7 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; start an audit if the command line or FINOPS_PROFILE asks for one."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    asked = any(name.startswith("finops_") and value not in (None, []) for name, value in vars(config.option).items())
+    asked = any(
+        name.startswith("finops_") and value not in (None, []) for name, value in vars(config.option).items()
+    )
     if asked or os.environ.get("FINOPS_PROFILE"):
         start(config)
     elif config.option.showfixtures or config.option.show_fixtures_per_test:
@@ -89,5 +91,3 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     session = config.stash.get(SESSION, None)
     if session is not None:
         session.last_line()
-
-

@@ -10,7 +10,7 @@ from typing import Any
 
 from .environments import EnvironmentPolicy, OwnerPolicy
 from .errors import FinopsError
-from .findings import Action, Component, Finding, NotEvaluated, Note, PriceLine, finding_id
+from .findings import Action, Component, Finding, Note, NotEvaluated, PriceLine, finding_id
 from .resources import Confidence, Environment, Resource, Target
 from .rules import Rule
 
@@ -61,7 +61,9 @@ class Recorder:
             for target, verdicts in self.verdicts.items():
                 if target.account_id == resource.account_id and target.region == "global":
                     return verdicts
-            raise FinopsError(f"rule {self._rule.id}: {resource!r} is not one of the targets that this test looks at")
+            raise FinopsError(
+                f"rule {self._rule.id}: {resource!r} is not one of the targets that this test looks at"
+            )
         return found
 
     def report(
@@ -88,7 +90,11 @@ class Recorder:
         verdicts = self._of(resource)
         now_cost, then_cost = _sum(current_lines), _sum(target_lines)
         savings = None if now_cost is None or then_cost is None else now_cost - then_cost
-        claimed = tuple(components) if components is not None else components_of(resource, current_lines, target_lines)
+        claimed = (
+            tuple(components)
+            if components is not None
+            else components_of(resource, current_lines, target_lines)
+        )
         owner, team = self._owners.of(resource)
         chosen = action or rule.action
         finding = Finding(
@@ -156,9 +162,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in (sorted(value, key=str) if isinstance(value, (set, frozenset)) else value)]
+        return [
+            plain(item) for item in (sorted(value, key=str) if isinstance(value, (set, frozenset)) else value)
+        ]
     if isinstance(value, float):
         return round(value, 6)
     return value if isinstance(value, (str, int, bool)) or value is None else str(value)
-
-

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from .audit import Accepted, Outcome
-from .findings import Finding, NotEvaluated, Note
+from .findings import Finding, Note, NotEvaluated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,8 @@ class Rulebook:
     def file(self, path: Path) -> tuple[Rule, ...]:
         """Return the rules of one file, overridden; ConfigError names file, line and cure."""
         return tuple(
-            override(rule, self._overrides[rule.id], self._source) if rule.id in self._overrides else rule for rule in load(path)
+            override(rule, self._overrides[rule.id], self._source) if rule.id in self._overrides else rule
+            for rule in load(path)
         )
 
     def folder(self, folder: Path, deep: bool = False) -> dict[str, Rule]:
@@ -40,7 +41,9 @@ class Rulebook:
                 if looks_like_rules(path):
                     for rule in self.file(path):
                         if rule.id in found:
-                            raise ConfigError(f"{rule.source}: rule {rule.id} is defined in {found[rule.id].source} already")
+                            raise ConfigError(
+                                f"{rule.source}: rule {rule.id} is defined in {found[rule.id].source} already"
+                            )
                         found[rule.id] = rule
             self._folders[folder] = found
         return self._folders[folder]
@@ -68,6 +71,10 @@ class Rulebook:
             return shipped[rule_id]
         import difflib
 
-        close = difflib.get_close_matches(rule_id, [*shipped, *(r for rules in self._folders.values() for r in rules)], 1)
+        close = difflib.get_close_matches(
+            rule_id, [*shipped, *(r for rules in self._folders.values() for r in rules)], 1
+        )
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"{beside}: no rule file beside it, above it, or shipped defines rule {rule_id!r}{hint}")
+        raise ConfigError(
+            f"{beside}: no rule file beside it, above it, or shipped defines rule {rule_id!r}{hint}"
+        )

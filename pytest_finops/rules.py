@@ -126,7 +126,9 @@ class Rule:
         AttributeError names a field that is neither.
         """
         for condition in self.condition:
-            actual = values[condition.field] if condition.field in values else getattr(resource, condition.field)
+            actual = (
+                values[condition.field] if condition.field in values else getattr(resource, condition.field)
+            )
             if not condition.holds(actual):
                 return False
         return True

@@ -141,14 +141,19 @@ class AuditRun:
             self.saved = Saved(self.settings.inventory)
             self.now = self.settings.now or self.saved.now
             found = [replace(t, now=self.now) for t in self.saved.targets()]
-            self.discovery = Discovery(targets=resolving.unique_names(resolving.filter_targets(found, self.settings)))
+            self.discovery = Discovery(
+                targets=resolving.unique_names(resolving.filter_targets(found, self.settings))
+            )
         elif self.settings.demo:
             self._demo()
         elif offline:
             self.discovery = resolving.offline_targets(self.settings, self.now)
         else:
             self.discovery = resolving.discover(self.settings, self._aws(), self.now)
-        self.discovery.payer = self.discovery.payer or (self.discovery.targets[0].account_id if self.discovery.targets else None)
+        assert self.discovery is not None
+        self.discovery.payer = self.discovery.payer or (
+            self.discovery.targets[0].account_id if self.discovery.targets else None
+        )
         self.said += self.discovery.said
 
     def _demo(self) -> None:
@@ -165,7 +170,12 @@ class AuditRun:
         for account in estate.accounts.values():
             logins[account.account_id] = Login(keys=(account.access_key, "demo"), endpoint=self.demo.url)
             listed += [
-                Target(account_id=account.account_id, region=region, name=account.name or account.account_id, now=self.now)
+                Target(
+                    account_id=account.account_id,
+                    region=region,
+                    name=account.name or account.account_id,
+                    now=self.now,
+                )
                 for region in account.regions
             ]
         kept = resolving.unique_names(resolving.filter_targets(listed, self.settings))
@@ -194,7 +204,13 @@ class AuditRun:
             if self.worker and self.scratch is not None and (self.scratch / "prices.json").exists():
                 self._prices = PriceBook.load(self.scratch / "prices.json")
             else:
-                mode = self.settings.prices or ("offline" if self.settings.demo or self.settings.offline else "cache" if self.settings.inventory else "live")
+                mode = self.settings.prices or (
+                    "offline"
+                    if self.settings.demo or self.settings.offline
+                    else "cache"
+                    if self.settings.inventory
+                    else "live"
+                )
                 if self.settings.offline:
                     mode = "offline"
                 self._prices = PriceBook(
@@ -326,7 +342,9 @@ class AuditRun:
                 if fault is None and cell.faults and declaration.per not in {s.name for s in check.subjects}:
                     fault = next(iter(cell.faults.values()))
                 if fault is None and cell.partial and declaration not in check.subjects:
-                    fault = Fault("partial", "Bounded", f"only the first {declaration.max_resources} were read")
+                    fault = Fault(
+                        "partial", "Bounded", f"only the first {declaration.max_resources} were read"
+                    )
                 if fault is not None:
                     found.append((declaration.service, declaration.operation, fault))
         for metric in check.metrics:
@@ -340,7 +358,9 @@ class AuditRun:
                     if metric.where is None or metric.where(resource):
                         for statistic in metric.statistics:
                             asked += 1
-                            points = self.store.series.get((resource.target, series_key(metric, resource, statistic)))
+                            points = self.store.series.get(
+                                (resource.target, series_key(metric, resource, statistic))
+                            )
                             if points is not None and points.fault is not None:
                                 faults.append(points.fault)
             if faults and (len(faults) == asked or inventory not in check.subjects):
@@ -365,7 +385,9 @@ class AuditRun:
             for at in planned_at(inventory, [target], self.targets, self.payer):
                 for resource in self.store.cell(inventory, at).rows:
                     for statistic in metric.statistics:
-                        points = self.store.series.get((resource.target, series_key(metric, resource, statistic)))
+                        points = self.store.series.get(
+                            (resource.target, series_key(metric, resource, statistic))
+                        )
                         if points is not None and points.fault is not None:
                             found[resource.id] = f"cloudwatch.get_metric_data: {points.fault}"
         return found
@@ -403,7 +425,9 @@ class AuditRun:
             **verdicts.not_evaluated, **{rid: NotEvaluated(rid, reason, fault=True) for rid, reason in faults.items()},
         }  # fmt: skip
         notes = list(verdicts.notes)
-        missing = {rid: entry for rid, entry in missing.items() if rid in faults or rid not in verdicts.findings}
+        missing = {
+            rid: entry for rid, entry in missing.items() if rid in faults or rid not in verdicts.findings
+        }
         said = classify_all(
             [verdicts.findings[rid] for rid in sorted(verdicts.findings) if rid not in faults],
             exemptions=self.exemptions, baseline=set(self.known), limits=self.limits, today=self.now.date(),
@@ -420,7 +444,9 @@ class AuditRun:
         )  # fmt: skip
 
     @staticmethod
-    def _outcome(findings: Sequence[Finding], judged: int, missing: Mapping[str, NotEvaluated], subjects: int) -> tuple[Any, str]:
+    def _outcome(
+        findings: Sequence[Finding], judged: int, missing: Mapping[str, NotEvaluated], subjects: int
+    ) -> tuple[Any, str]:
         faulty = [entry for entry in missing.values() if entry.fault]
         if faulty:
             return "error", f"{len(faulty)} not answered: {faulty[0].reason}"
@@ -463,7 +489,9 @@ class AuditRun:
                 self.expected_rows[key] = None
                 self.rows.setdefault(key, Row(rule_id=key[0], account_id=key[1], region=key[2]))
         for name, fault in self.discovery.failed if self.discovery else ():
-            for rule_id in dict.fromkeys(check.rule.id for check in self.plan.checks if self.plan) if self.plan else ():
+            for rule_id in (
+                dict.fromkeys(check.rule.id for check in self.plan.checks if self.plan) if self.plan else ()
+            ):
                 row = Row(rule_id=rule_id, account_id=name, region=GLOBAL, outcome="error", reason=str(fault))
                 self.rows[row.key] = row
 
@@ -495,7 +523,9 @@ class AuditRun:
         counted = overlaps_hook(found) if overlaps_hook else overlaps.count(found)
         ranked = priorities.rank(counted, priority)
         complete = bool(rows) and not any(row.outcome in ("error", "not_run") for row in rows)
-        judged = gate.judge(ranked, limits=self.limits, complete=complete, ordinary_failures=self.ordinary_failed)
+        judged = gate.judge(
+            ranked, limits=self.limits, complete=complete, ordinary_failures=self.ordinary_failed
+        )
         status = gate.exit_status(
             judged, complete=complete, pytest_status=pytest_status, ordinary_failed=bool(self.ordinary_failed)
         )
@@ -555,9 +585,15 @@ class AuditRun:
         today = self.now.date()
         said = list(self.said)
         said += [f"expired exemption: {entry}" for entry in expired(self.exemptions, today)]
-        said += [f"exemption no longer matches anything: {entry}" for entry in unmatched(self.exemptions, findings, today)]
+        said += [
+            f"exemption no longer matches anything: {entry}"
+            for entry in unmatched(self.exemptions, findings, today)
+        ]
         said += [f"expired expected blind spot: {entry}" for entry in expired(self.expected, today)]
-        said += [f"expected blind spot did not occur: {entry}" for entry in unmatched_blind_spots(self.expected, spots, today)]
+        said += [
+            f"expected blind spot did not occur: {entry}"
+            for entry in unmatched_blind_spots(self.expected, spots, today)
+        ]
         return tuple(said)
 
     @staticmethod
@@ -606,5 +642,3 @@ def findings_message(rows: Sequence[Row]) -> FindingsFound:
     plural = "" if len(new) == 1 else "s"
     text = f"{len(new)} finding{plural}, {total} USD a month"
     return FindingsFound(text + (f", {unpriced} not priced" if unpriced else ""))
-
-

@@ -83,10 +83,13 @@ class AuditSession:
         self.controller = bool(getattr(config.option, "tx", None)) and not self.worker
         self._ending = ""
         self.mistakes: dict[str, None] = {}
+        self._undiscovered = False
         register_fixtures(config)
         if self.has_target:
             self._default_paths()
-            if "tbstyle" in vars(config.option) and not any(a.startswith("--tb") for a in config.invocation_params.args):
+            if "tbstyle" in vars(config.option) and not any(
+                a.startswith("--tb") for a in config.invocation_params.args
+            ):
                 # pytest's failure summary is quadratic in failures (measured); findings have their own summary.
                 config.option.tbstyle = "no"
         if self.controller and (settings.dry_run or settings.estimate_cost):
@@ -134,7 +137,10 @@ class AuditSession:
     def _is_check_path(self, path: Path) -> bool:
         if "checks" in path.parts:
             return True
-        return any((self.config.rootpath / entry) in (path, *path.parents) for entry in self.config.getini(options.RULE_PATHS))
+        return any(
+            (self.config.rootpath / entry) in (path, *path.parents)
+            for entry in self.config.getini(options.RULE_PATHS)
+        )
 
     def _rule(self, rule_id: str, beside: Path) -> Rule:
         key = f"{beside}:{rule_id}"
@@ -157,19 +163,30 @@ class AuditSession:
         except (ConfigError, DeclarationError) as error:
             self.mistakes[str(error)] = None
             return
-        self._discover()
+        if not self._discover():
+            return
         group = resolving.grouping(self.run.targets, self.settings.group)
         sets = resolving.target_sets(self.run.targets, group, subjects[0].level)
-        metafunc.parametrize(TARGETS_FIXTURE, sets, indirect=True, ids=[one.id for one in sets], scope="session")
+        metafunc.parametrize(
+            TARGETS_FIXTURE, sets, indirect=True, ids=[one.id for one in sets], scope="session"
+        )
 
-    def _discover(self) -> None:
+    def _discover(self) -> bool:
+        """Resolve the targets on the first check; a mistake is told once, after collection."""
         if self.run.discovery is not None:
-            return
+            return True
+        if self._undiscovered:
+            return False
         offline = bool(self.config.option.collectonly or self.settings.estimate_cost)
-        with usage_errors():
+        try:
             self.run.discover(offline)
+        except (ConfigError, AuditError) as error:
+            self._undiscovered = True
+            self.mistakes[str(error)] = None
+            return False
         if not self.worker:
             self.config.hook.pytest_finops_targets(config=self.config, targets=self.run.targets)
+        return True
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -261,7 +278,12 @@ class AuditSession:
         if not self.controller or session is None or not self.has_target:
             return
         session.perform_collect()
-        if self.run.plan and self.run.plan.checks and not session.testsfailed and not config.option.collectonly:
+        if (
+            self.run.plan
+            and self.run.plan.checks
+            and not session.testsfailed
+            and not config.option.collectonly
+        ):
             self._collect(spool=True)
         session.items = []
         session.testscollected = 0
@@ -290,7 +312,9 @@ class AuditSession:
         assert run.plan is not None
         if not self.worker:
             cells = len(run.plan.cells)
-            self._say(f"this run: {cells} calls to plan over {len(run.targets)} targets, {len(run.plan.series)} metric requests to size")
+            self._say(
+                f"this run: {cells} calls to plan over {len(run.targets)} targets, {len(run.plan.series)} metric requests to size"
+            )
         begun = time.monotonic()
         with usage_errors():
             run.collect(self._say, self._progress(), spool=spool)
@@ -308,14 +332,22 @@ class AuditSession:
         def show(done: int, total: int) -> None:
             width = 30
             filled = width * done // max(1, total)
-            reporter.rewrite(f"collecting [{'#' * filled}{'.' * (width - filled)}] {done}/{total}", erase=True)
+            reporter.rewrite(
+                f"collecting [{'#' * filled}{'.' * (width - filled)}] {done}/{total}", erase=True
+            )
 
         return show
 
     def _predicted(self) -> None:
         run = self.run
         calls: list[dict[str, Any]] = [
-            {"service": c.service, "operation": c.operation, "calls": c.calls, "billable_units": c.billable_units, "cost": format(c.cost, "f")}
+            {
+                "service": c.service,
+                "operation": c.operation,
+                "calls": c.calls,
+                "billable_units": c.billable_units,
+                "cost": format(c.cost, "f"),
+            }
             for c in run.ledger.entries()
         ]
         assert run.plan is not None
@@ -338,9 +370,12 @@ class AuditSession:
         assert run.plan is not None
         counts: dict[tuple[str, str], int] = {}
         for declaration, _ in run.plan.cells:
-            counts[declaration.service, declaration.operation] = counts.get((declaration.service, declaration.operation), 0) + 1
+            counts[declaration.service, declaration.operation] = (
+                counts.get((declaration.service, declaration.operation), 0) + 1
+            )
         calls: list[dict[str, Any]] = [
-            {"service": s, "operation": o, "calls": n, "billable_units": 0, "cost": "0"} for (s, o), n in sorted(counts.items())
+            {"service": s, "operation": o, "calls": n, "billable_units": 0, "cost": "0"}
+            for (s, o), n in sorted(counts.items())
         ]
         if run.plan.series and not self.settings.skip_metrics:
             statistics = sum(len(metric.statistics) for metric, _, _ in run.plan.series)
@@ -352,12 +387,15 @@ class AuditSession:
             run.predicted = (Decimal(0), upper, False)
         self._print_prediction(calls, run.predicted, exact=False)
 
-    def _print_prediction(self, calls: list[dict[str, Any]], predicted: tuple[Decimal, Decimal, bool], exact: bool) -> None:
+    def _print_prediction(
+        self, calls: list[dict[str, Any]], predicted: tuple[Decimal, Decimal, bool], exact: bool
+    ) -> None:
         lower, upper, _ = predicted
+        calls = sorted(calls, key=lambda c: (c["service"], c["operation"]))
         document = {
             "schema_version": "1",
-            "predicted": {"lower": format(lower, "f"), "upper": format(upper, "f"), "exact": exact},
-            "calls": sorted(calls, key=lambda c: (c["service"], c["operation"])),
+            "predicted": {"lower": plain(lower), "upper": plain(upper), "exact": exact},
+            "calls": calls,
         }
         for request in self.settings.report:
             if request.format == "json":
@@ -369,16 +407,20 @@ class AuditSession:
                     request.path.write_text(text, encoding="utf-8")
         self._say("")
         self._say(f"{'API call':<48}{'calls':>8}{'billable':>10}{'USD':>12}")
-        for call in document["calls"]:  # type: ignore[attr-defined]
+        for call in calls:
             price = "free" if Decimal(call["cost"]) == 0 else call["cost"]
-            self._say(f"{call['service'] + '.' + call['operation']:<48}{call['calls']:>8}{call['billable_units']:>10}{price:>12}")
+            self._say(
+                f"{call['service'] + '.' + call['operation']:<48}{call['calls']:>8}{call['billable_units']:>10}{price:>12}"
+            )
         accounts = len({t.account_id for t in self.run.targets})
         regions = len({t.region for t in self.run.targets})
         if exact:
-            self._say(f"{accounts} accounts, {regions} regions: {upper} USD, exact; nothing billable was sent")
+            self._say(
+                f"{accounts} accounts, {regions} regions: {plain(upper)} USD, exact; nothing billable was sent"
+            )
         else:
             self._say(
-                f"{accounts} accounts, {regions} regions: {lower} to {upper} USD, first pages only and at most "
+                f"{accounts} accounts, {regions} regions: {plain(lower)} to {plain(upper)} USD, first pages only and at most "
                 f"{ASSUMED_RESOURCES} resources a metric and target assumed; nothing was sent"
             )
 
@@ -398,7 +440,8 @@ class AuditSession:
         finally:
             self.run.setups.pop()
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    # Innermost: what raises here must find the set-up of pytest's own wrappers done.
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         """Find out what the check can see; refuse to run it blind."""
         check = item.stash.get(CHECK, None)
@@ -461,11 +504,15 @@ class AuditSession:
         if any(row.outcome == "failed" or any(f.status == "new" for f in row.findings) for row in rows):
             raise findings_message(rows)
         if rows and all(row.outcome == "skipped" for row in rows):
-            pytest.skip(rows[0].reason if len(rows) == 1 else "; ".join(dict.fromkeys(row.reason for row in rows)))
+            pytest.skip(
+                rows[0].reason if len(rows) == 1 else "; ".join(dict.fromkeys(row.reason for row in rows))
+            )
         return True
 
     def _hooked(self, row: Row) -> Row:
-        changed = [self.config.hook.pytest_finops_finding(config=self.config, finding=f) or f for f in row.findings]
+        changed = [
+            self.config.hook.pytest_finops_finding(config=self.config, finding=f) or f for f in row.findings
+        ]
         return replace(row, findings=tuple(changed))
 
     @staticmethod
@@ -519,7 +566,9 @@ class AuditSession:
             raise BlindTargets("; ".join(dict.fromkeys(row.reason for row in faulty)))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, Any, Any]:
         """Say findings in one line; send rows home with the last report of the item."""
         report = yield
         check = item.stash.get(CHECK, None)
@@ -527,9 +576,18 @@ class AuditSession:
         if check is None or state is None:
             return report
         rows = list(state.rows.values())
+        if report.skipped and not rows and not state.skip:
+            state.skip = str(getattr(getattr(call.excinfo, "value", None), "msg", "")) or "skipped"
         if call.when == "call":
             findings = [finding for row in rows for finding in row.findings]
-            saved = sum((cents(f.estimated_monthly_savings) for f in findings if f.estimated_monthly_savings is not None), Decimal(0))
+            saved = sum(
+                (
+                    cents(f.estimated_monthly_savings)
+                    for f in findings
+                    if f.estimated_monthly_savings is not None
+                ),
+                Decimal(0),
+            )
             from .reports.junit import properties
 
             pairs = [(t.account_id, t.region) for t in check.targets.targets]
@@ -538,13 +596,20 @@ class AuditSession:
                 report.longrepr = str(call.excinfo.value) if call.excinfo else ""
             if report.passed and findings and not state.crash:
                 report.outcome = "skipped"
-                report.wasxfail = "; ".join(dict.fromkeys(row.reason for row in rows if row.reason)) or "known"
+                report.wasxfail = (
+                    "; ".join(dict.fromkeys(row.reason for row in rows if row.reason)) or "known"
+                )
             if state.crash is not None and report.passed:
                 report.finops_crashed = True
         elif report.failed and isinstance(getattr(call.excinfo, "value", None), BlindTargets):
             report.longrepr = str(call.excinfo.value) if call.excinfo else ""
         if call.when == "teardown":
-            report.finops = dumps(Parcel(tuple(self._ended(check, state, report)), tuple(self.run.prices.export_usage()) if self.worker else ()))
+            report.finops = dumps(
+                Parcel(
+                    tuple(self._ended(check, state, report)),
+                    tuple(self.run.prices.export_usage()) if self.worker else (),
+                )
+            )
         return report
 
     def _ended(self, check: Check, state: ItemState, report: pytest.TestReport) -> list[Row]:
@@ -552,9 +617,23 @@ class AuditSession:
         for target in check.targets.targets:
             row = state.rows.get(target)
             if row is None:
-                outcome, reason = ("skipped", state.skip) if state.skip else ("error", "the test ended before it judged this target")
-                row = Row(rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome=outcome, reason=reason)  # type: ignore[arg-type]
-            elif report.failed and row.outcome != "error" and not any(r.outcome == "error" for r in state.rows.values()):
+                outcome, reason = (
+                    ("skipped", state.skip)
+                    if state.skip
+                    else ("error", "the test ended before it judged this target")
+                )
+                row = Row(
+                    rule_id=check.rule.id,
+                    account_id=target.account_id,
+                    region=target.region,
+                    outcome=outcome,
+                    reason=reason,
+                )  # type: ignore[arg-type]
+            elif (
+                report.failed
+                and row.outcome != "error"
+                and not any(r.outcome == "error" for r in state.rows.values())
+            ):
                 row = replace(row, outcome="error", reason="a fixture of the check failed in teardown")
             rows.append(row)
         return rows
@@ -576,7 +655,11 @@ class AuditSession:
             parcel = loads(text)
             self.run.take(parcel.rows)
             self.run.merge_prices(parcel.prices)
-        elif report.when == "call" and report.failed and not any(name == "finops_rule" for name, _ in report.user_properties):
+        elif (
+            report.when == "call"
+            and report.failed
+            and not any(name == "finops_rule" for name, _ in report.user_properties)
+        ):
             self.run.ordinary_failed += 1
 
     # --- the end --------------------------------------------------------------------------------------------------------
@@ -676,6 +759,11 @@ class AuditSession:
 ASSUMED_RESOURCES = 100
 
 
+def plain(amount: Decimal) -> str:
+    """Return an amount without trailing zeros and never with an exponent."""
+    return format(amount.normalize(), "f")
+
+
 def cents_or_less(amount: Decimal) -> str:
     """Return an amount with as many places as it has, at least two."""
     return format(amount.normalize(), "f") if amount and amount < Decimal("0.01") else str(cents(amount))
@@ -684,9 +772,11 @@ def cents_or_less(amount: Decimal) -> str:
 def rebuild(item: pytest.Function) -> None:
     """Set up the function-scoped fixtures of ``item`` again, for the view as it is now (pytest's privates, pinned by a test)."""
     request: Any = item._request
-    for definition in reversed(list(request._fixture_defs.values())):
-        if definition.scope == "function":
-            definition.finish(request)
+    # Not request._fixture_defs: a fixture that crashed is not among them, and its crash is cached.
+    for name in reversed(list(item._fixtureinfo.name2fixturedefs)):
+        for definition in item._fixtureinfo.name2fixturedefs[name]:
+            if definition.scope == "function":
+                definition.finish(request)
     item.funcargs.clear()
     item._initrequest()
     item._request._fillfixtures()

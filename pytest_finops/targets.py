@@ -62,7 +62,8 @@ def discover(settings: Settings, aws: Aws, now: datetime) -> Discovery:
         found.auditor = found.auditor or login
         shown = configured_name(settings, account) or (name if not login.role else account)
         found.targets += [
-            Target(account_id=account, region=region, name=shown, partition=partition, now=now) for region in names
+            Target(account_id=account, region=region, name=shown, partition=partition, now=now)
+            for region in names
         ]
     if found.failed and not found.logins:
         lines = "\n".join(f"  {name}: {_advice(fault)}" for name, fault in found.failed)
@@ -85,7 +86,9 @@ def logins_of(settings: Settings) -> list[tuple[str, Login]]:
     for role in settings.role:
         parts = role.split(":")
         if len(parts) < 6 or parts[2] != "iam":
-            raise ConfigError(f"--finops-role {role!r} is not a role ARN like arn:aws:iam::123456789012:role/audit")
+            raise ConfigError(
+                f"--finops-role {role!r} is not a role ARN like arn:aws:iam::123456789012:role/audit"
+            )
         found.append((parts[4], Login(profile=first, role=role, external_id=settings.external_id)))
     return found
 
@@ -125,7 +128,9 @@ def _regions(aws: Aws, login: Login, account: str, partition: str, wanted: Seque
             if region not in known:
                 close = difflib.get_close_matches(region, known, 1)
                 hint = f": did you mean {close[0]}?" if close else ""
-                raise ConfigError(f"--finops-regions: there is no region {region!r} in partition {partition}{hint}")
+                raise ConfigError(
+                    f"--finops-regions: there is no region {region!r} in partition {partition}{hint}"
+                )
     region = aws.session(login).region_name or endpoint_of(partition)
     answer = aws.call(login, account, region, "ec2", "describe_regions", {"AllRegions": False})
     enabled = sorted(
@@ -171,7 +176,12 @@ def unique_names(targets: Iterable[Target]) -> list[Target]:
     count = Counter(accounts.values())
     return sorted(
         (
-            replace(target, name=accounts[target.account_id] if count[accounts[target.account_id]] == 1 else target.account_id)
+            replace(
+                target,
+                name=accounts[target.account_id]
+                if count[accounts[target.account_id]] == 1
+                else target.account_id,
+            )
             for target in listed
         ),
         key=lambda target: (target.account_id, target.region),
@@ -187,12 +197,23 @@ def filter_targets(targets: Iterable[Target], settings: Settings) -> list[Target
     kept = [
         target
         for target in listed
-        if (not settings.accounts or target.account_id in settings.accounts or target.name in settings.accounts)
-        and (not settings.regions or "enabled" in settings.regions or target.region in settings.regions or target.region == GLOBAL)
+        if (
+            not settings.accounts
+            or target.account_id in settings.accounts
+            or target.name in settings.accounts
+        )
+        and (
+            not settings.regions
+            or "enabled" in settings.regions
+            or target.region in settings.regions
+            or target.region == GLOBAL
+        )
     ]
     if listed and not kept:
         known = ", ".join(sorted({f"{t.account_id}/{t.region}" for t in listed}))
-        raise ConfigError(f"no target is left: --finops-accounts and --finops-regions exclude everything of {known}")
+        raise ConfigError(
+            f"no target is left: --finops-accounts and --finops-regions exclude everything of {known}"
+        )
     return kept
 
 

@@ -23,7 +23,11 @@ def view_of(config: pytest.Config, declaration: Declaration) -> Any:
     from .run import RUN
 
     run = config.stash[RUN]
-    return InventoryView(run, declaration) if isinstance(declaration, Inventory) else MetricView(run, declaration)
+    return (
+        InventoryView(run, declaration)
+        if isinstance(declaration, Inventory)
+        else MetricView(run, declaration)
+    )
 
 
 class Scope:
@@ -86,7 +90,9 @@ class InventoryView(_View, Sequence[Any]):
 
     _declaration: Inventory
 
-    def __init__(self, run: AuditRun, declaration: Inventory, targets: Sequence[Target] | None = None) -> None:
+    def __init__(
+        self, run: AuditRun, declaration: Inventory, targets: Sequence[Target] | None = None
+    ) -> None:
         super().__init__(run, declaration)
         self._targets = targets
 
@@ -94,7 +100,9 @@ class InventoryView(_View, Sequence[Any]):
         scope = self._scope()
         key = ("rows", self._declaration, None if self._targets is None else tuple(self._targets))
         if key not in scope.cache:
-            scope.cache[key] = [row for cell in scope.cells(self._declaration, self._targets) for row in cell.rows]
+            scope.cache[key] = [
+                row for cell in scope.cells(self._declaration, self._targets) for row in cell.rows
+            ]
         rows: list[Any] = scope.cache[key]
         return rows
 
@@ -112,8 +120,14 @@ class InventoryView(_View, Sequence[Any]):
 
     def at(self, target: Target) -> InventoryView:
         """Return the view narrowed to one target: look-ups belong to the account and region of their resource."""
-        visible = [t for t in self._scope().targets if t == target or t.account_id == target.account_id and t.region == "global"]
-        return InventoryView(self._run, self._declaration, visible or [target] if target in self._scope().targets else visible)
+        visible = [
+            t
+            for t in self._scope().targets
+            if t == target or (t.account_id == target.account_id and t.region == "global")
+        ]
+        return InventoryView(
+            self._run, self._declaration, visible or [target] if target in self._scope().targets else visible
+        )
 
     def by(self, attribute: str) -> Mapping[Any, list[Any]]:
         """Return the resources indexed by one attribute; the index is cached for the running check."""

@@ -35,7 +35,11 @@ def declarative(rule: Rule) -> Callable[..., None]:
     def check(findings: Any, rule: Any, prices: Any, **inventories: Any) -> None:
         (resources,) = inventories.values()
         for resource in resources:
-            unknown = [c.field for c in rule.condition if c.operator not in ("exists", "absent") and getattr(resource, c.field) is None]
+            unknown = [
+                c.field
+                for c in rule.condition
+                if c.operator not in ("exists", "absent") and getattr(resource, c.field) is None
+            ]
             if unknown:
                 findings.not_evaluated(resource, f"{unknown[0]} is unknown")
             elif rule.holds(resource):

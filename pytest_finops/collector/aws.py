@@ -45,7 +45,7 @@ def _timestamp(value: Any) -> datetime:
     except ValueError:
         from botocore.utils import parse_timestamp
 
-        return parse_timestamp(value)  # type: ignore[no-any-return]
+        return parse_timestamp(value)
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
@@ -98,18 +98,23 @@ class Aws:
         try:
             if login.keys:
                 return boto3.Session(
-                    aws_access_key_id=login.keys[0], aws_secret_access_key=login.keys[1], botocore_session=core
+                    aws_access_key_id=login.keys[0],
+                    aws_secret_access_key=login.keys[1],
+                    botocore_session=core,
                 )
             if login.role:
                 self._assume(core, login)
             return boto3.Session(botocore_session=core)
         except BotoCoreError as error:
-            raise CollectError(f"profile {login.profile or 'default'}: {error}", code=type(error).__name__) from error
+            raise CollectError(
+                f"profile {login.profile or 'default'}: {error}", code=type(error).__name__
+            ) from error
 
     def _assume(self, core: Any, login: Login) -> None:
         from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 
         source = self.session(Login(profile=login.profile))
+        assert login.role is not None
         extra = {"RoleSessionName": f"pytest-finops-{self.run_id}"}
         if login.external_id:
             extra["ExternalId"] = login.external_id
@@ -119,7 +124,10 @@ class Aws:
             return self._make_client(source, "sts", source.region_name or "us-east-1", None)
 
         fetcher = AssumeRoleCredentialFetcher(
-            client_creator=client, source_credentials=source.get_credentials(), role_arn=login.role, extra_args=extra
+            client_creator=client,
+            source_credentials=source.get_credentials(),
+            role_arn=login.role,
+            extra_args=extra,
         )
         core._credentials = DeferredRefreshableCredentials(
             method="assume-role", refresh_using=fetcher.fetch_credentials
@@ -176,7 +184,9 @@ class Aws:
     ) -> dict[str, Any]:  # fmt: skip
         """Send one request and return its answer, with ``ResponseMetadata``; CallFault says why not."""
         facts = operation_facts(service, method)
-        bucket = self.limiter.bucket((account_id, region, service, facts.bucket), facts.rate_per_second, facts.burst)
+        bucket = self.limiter.bucket(
+            (account_id, region, service, facts.bucket), facts.rate_per_second, facts.burst
+        )
         retried = throttled = 0
         for attempt in range(1, TASK_TRIES + 1):
             self.limiter.wait(bucket)
@@ -187,9 +197,11 @@ class Aws:
                 answer: dict[str, Any] = getattr(client, method)(**params)
                 meta = answer.get("ResponseMetadata") or {}
                 retried += int(meta.get("RetryAttempts", 0))
-                if not meta.get("RequestId") and not re.search("requestid|request-id", str(meta.get("HTTPHeaders")), re.I):
+                if not meta.get("RequestId") and not re.search(
+                    "requestid|request-id", str(meta.get("HTTPHeaders")), re.I
+                ):
                     raise CallFault(Fault("failed", "NotAnAwsAnswer", "a 200 answer without a request id"))
-            except Exception as error:  # noqa: BLE001 - every failure of a call becomes a value; unforeseen ones too
+            except Exception as error:
                 fault, inner = fault_of(error)
                 retried += inner
                 throttled += 1 if fault.kind == "throttled" else 0
@@ -201,8 +213,19 @@ class Aws:
                     continue
                 self.ledger.record(service, method, retried=retried, throttled=throttled)
                 raise CallFault(fault) from error
-            price = METRIC_PRICE * units if units else (facts.request_cost if facts.cost_kind == "request" else ZERO)
-            self.ledger.record(service, method, units=units or (1 if price else 0), cost=price, retried=retried, throttled=throttled)
+            price = (
+                METRIC_PRICE * units
+                if units
+                else (facts.request_cost if facts.cost_kind == "request" else ZERO)
+            )
+            self.ledger.record(
+                service,
+                method,
+                units=units or (1 if price else 0),
+                cost=price,
+                retried=retried,
+                throttled=throttled,
+            )
             return answer
         raise AssertionError("unreachable")
 
@@ -225,15 +248,24 @@ class Aws:
         request = dict(params)
         facts = operation_facts(service, method)
         # AWS refuses a page size beside explicit ids.
-        if facts.page_size_param and facts.page_size_max and not any(
-            isinstance(value, list) and name.endswith(("Ids", "Arns", "Names")) for name, value in params.items()
+        if (
+            facts.page_size_param
+            and facts.page_size_max
+            and not any(
+                isinstance(value, list) and name.endswith(("Ids", "Arns", "Names"))
+                for name, value in params.items()
+            )
         ):
             request.setdefault(facts.page_size_param, facts.page_size_max)
         seen: set[str] = set()
         for attempt in range(1, 100_000):
             answer = self._verified(login, account_id, region, service, method, request, witness)
             found = [jmespath.search(expression, answer) for expression in outputs]
-            more = jmespath.search(paging["more_results"], answer) if paging and "more_results" in paging else True
+            more = (
+                jmespath.search(paging["more_results"], answer)
+                if paging and "more_results" in paging
+                else True
+            )
             last = not more or not any(found)
             if not last:
                 token = repr(found)
@@ -258,7 +290,14 @@ class Aws:
             raise CallFault(fault_of(error)[0]) from error
 
     def _verified(
-        self, login: Login, account_id: str, region: str, service: str, method: str, request: Mapping[str, Any], witness: str
+        self,
+        login: Login,
+        account_id: str,
+        region: str,
+        service: str,
+        method: str,
+        request: Mapping[str, Any],
+        witness: str,
     ) -> dict[str, Any]:
         """Return an answer that carries its result key: an HTML or truncated 200 parses to ``{}`` (measured)."""
         for attempt in range(1, TASK_TRIES + 1):

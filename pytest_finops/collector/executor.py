@@ -137,7 +137,9 @@ class LiveSource:
             if code == "Complete":
                 series[key] = Points(points=tuple(sorted(found.get(f"q{index}", ()))))
             else:
-                fault = Fault("partial", code or "NoAnswer", "CloudWatch did not answer this series completely")
+                fault = Fault(
+                    "partial", code or "NoAnswer", "CloudWatch did not answer this series completely"
+                )
                 series[key] = Points(fault=fault)
         return series
 
@@ -209,7 +211,9 @@ class Collector:
         self._crash: BaseException | None = None
         self._reserved = Decimal(0)
 
-    def inventories(self, wanted: Iterable[tuple[Inventory, Target]], children: Mapping[Inventory, Sequence[Inventory]]) -> None:
+    def inventories(
+        self, wanted: Iterable[tuple[Inventory, Target]], children: Mapping[Inventory, Sequence[Inventory]]
+    ) -> None:
         """Collect every wanted cell: roots at once, ``per=`` cells as soon as their parent is complete."""
         cells = list(wanted)
         self._children = children
@@ -219,7 +223,9 @@ class Collector:
         roots = [(d, t) for d, t in cells if d.per is None]
         self._run([lambda d=d, t=t: self._start(d, t, [(dict(d.params), ())]) for d, t in roots])  # type: ignore[misc]
 
-    def series(self, wanted: Iterable[tuple[Metric, Inventory, Target]], start: datetime, end: datetime) -> None:
+    def series(
+        self, wanted: Iterable[tuple[Metric, Inventory, Target]], start: datetime, end: datetime
+    ) -> None:
         """Ask for every planned series in batches; series that several metrics share are asked once."""
         self.store.window = (start, end)
         jobs: list[Callable[[], None]] = []
@@ -228,7 +234,9 @@ class Collector:
                 jobs.append(lambda t=target, b=batch: self._series(t, b, start, end))  # type: ignore[misc]
         self._run(jobs)
 
-    def planned_series(self, wanted: Iterable[tuple[Metric, Inventory, Target]]) -> dict[Target, list[SeriesKey]]:
+    def planned_series(
+        self, wanted: Iterable[tuple[Metric, Inventory, Target]]
+    ) -> dict[Target, list[SeriesKey]]:
         """Return the distinct series of each target, from the inventories that are there."""
         planned: dict[Target, dict[SeriesKey, None]] = {}
         for metric, inventory, target in wanted:
@@ -241,7 +249,9 @@ class Collector:
 
     # --- one cell -------------------------------------------------------------------------------------------------
 
-    def _start(self, declaration: Inventory, target: Target, requests: list[tuple[dict[str, Any], tuple[str, ...]]]) -> None:
+    def _start(
+        self, declaration: Inventory, target: Target, requests: list[tuple[dict[str, Any], tuple[str, ...]]]
+    ) -> None:
         run = _Run(declaration, target, open=len(requests), asked=len(requests))
         if not requests:
             self._finish(run)
@@ -318,7 +328,9 @@ class Collector:
         if allowed:
             found = self._source.metrics(target, keys, start, end)
         else:
-            fault = Fault("cost_limit", "CostLimit", f"--finops-max-api-cost {self._max_cost} USD would be passed")
+            fault = Fault(
+                "cost_limit", "CostLimit", f"--finops-max-api-cost {self._max_cost} USD would be passed"
+            )
             found = {key: Points(fault=fault) for key in keys}
         with self._lock:
             for key in keys:
@@ -402,7 +414,10 @@ def requests_for(child: Inventory, parents: Sequence[Any]) -> list[tuple[dict[st
     mapping = {child.param: "id"} if isinstance(child.param, str) else dict(child.param or {})
     requests: dict[str, tuple[dict[str, Any], list[str]]] = {}
     for parent in wanted:
-        params = {**child.params, **{member: getattr(parent, attribute) for member, attribute in mapping.items()}}
+        params = {
+            **child.params,
+            **{member: getattr(parent, attribute) for member, attribute in mapping.items()},
+        }
         requests.setdefault(repr(sorted(params.items())), (params, []))[1].append(parent.id)
     return [(params, tuple(ids)) for params, ids in requests.values()]
 
@@ -431,7 +446,9 @@ def check_declarations(declarations: Iterable[Inventory], names: Mapping[str, In
     """Refuse declarations whose parents do not exist or are billable while they are billable too."""
     for declaration in declarations:
         if declaration.per and declaration.per not in names:
-            raise DeclarationError(f"inventory {declaration.name}: per={declaration.per!r} is not an inventory")
+            raise DeclarationError(
+                f"inventory {declaration.name}: per={declaration.per!r} is not an inventory"
+            )
 
 
 class CollectFailed(CollectError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-FaultKind = Literal["denied", "throttled", "transient", "expired", "unavailable", "failed", "missing", "cost_limit", "partial"]
+FaultKind = Literal[
+    "denied", "throttled", "transient", "expired", "unavailable", "failed", "missing", "cost_limit", "partial"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Fault:
         return f"{self.code}: {self.message}" if self.message else self.code
 
 
-class CallFault(Exception):  # noqa: N818 - a value in flight, not an error of ours
+class CallFault(Exception):
     """Carries a fault from where a call failed to where it becomes a value."""
 
     def __init__(self, fault: Fault) -> None:

@@ -38,7 +38,9 @@ class Guard:
     def _check(self, model: Any) -> None:
         service, operation = _boto3_name(model.service_model), model.name
         if (service, operation) not in self._allowed:
-            raise WriteRefusedError(f"{service}:{operation} is not a declared read of this run: refused", code="Refused")
+            raise WriteRefusedError(
+                f"{service}:{operation} is not a declared read of this run: refused", code="Refused"
+            )
 
 
 def _boto3_name(service_model: Any) -> str:

@@ -30,7 +30,14 @@ class Ledger:
         self._lock = threading.Lock()
 
     def record(
-        self, service: str, operation: str, *, units: int = 0, cost: Decimal = Decimal(0), retried: int = 0, throttled: int = 0
+        self,
+        service: str,
+        operation: str,
+        *,
+        units: int = 0,
+        cost: Decimal = Decimal(0),
+        retried: int = 0,
+        throttled: int = 0,
     ) -> None:
         """Record one request (with its retries) of ``service`` and ``operation``."""
         with self._lock:

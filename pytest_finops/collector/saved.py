@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,18 @@ from .faults import CallFault, Fault, classify
 from .store import Points, SeriesKey
 
 #: Never written: secrets that list calls return (reference: aws-api-facts, section 5.3).
-SECRETS = frozenset({"UserData", "MasterUsername", "MasterUserSecret", "CustomerGatewayConfiguration", "PreSharedKey"})
+SECRETS = frozenset(
+    {"UserData", "MasterUsername", "MasterUserSecret", "CustomerGatewayConfiguration", "PreSharedKey"}
+)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items() if key not in SECRETS and key != "ResponseMetadata"}
+        return {
+            key: _plain(item)
+            for key, item in value.items()
+            if key not in SECRETS and key != "ResponseMetadata"
+        }
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, datetime):
@@ -49,7 +55,12 @@ class Writer:
         for target in targets:
             entry = accounts.setdefault(
                 target.account_id,
-                {"account_id": target.account_id, "name": target.name, "partition": target.partition, "regions": []},
+                {
+                    "account_id": target.account_id,
+                    "name": target.name,
+                    "partition": target.partition,
+                    "regions": [],
+                },
             )
             entry["regions"].append(target.region)
         document = {
@@ -58,13 +69,23 @@ class Writer:
         }  # fmt: skip
         self._write(self.directory / "manifest.json", json.dumps(document, indent=2) + "\n", "w")
 
-    def page(self, target: Target, call: str, params: Mapping[str, Any], number: int, answer: Answer, last: bool) -> None:
+    def page(
+        self, target: Target, call: str, params: Mapping[str, Any], number: int, answer: Answer, last: bool
+    ) -> None:
         """Write one page."""
-        self._line(target, f"{call}.jsonl", {"params": _plain(params), "page": number, "answer": _plain(answer), "last": last})
+        self._line(
+            target,
+            f"{call}.jsonl",
+            {"params": _plain(params), "page": number, "answer": _plain(answer), "last": last},
+        )
 
     def error(self, target: Target, call: str, params: Mapping[str, Any], fault: Fault) -> None:
         """Write that a call did not answer."""
-        self._line(target, f"{call}.jsonl", {"params": _plain(params), "error": {"code": fault.code, "message": fault.message}})
+        self._line(
+            target,
+            f"{call}.jsonl",
+            {"params": _plain(params), "error": {"code": fault.code, "message": fault.message}},
+        )
 
     def series(self, target: Target, key: SeriesKey, start: datetime, end: datetime, points: Points) -> None:
         """Write one metric series, empty ones too."""
@@ -114,7 +135,11 @@ class Saved:
             raise AuditError(f"{self.directory} is not a saved inventory: it has no manifest.json") from None
         except (OSError, ValueError) as error:
             raise AuditError(f"{path}: {error}") from error
-        if document.get("format") != 1 or "now" not in document or not isinstance(document.get("targets"), list):
+        if (
+            document.get("format") != 1
+            or "now" not in document
+            or not isinstance(document.get("targets"), list)
+        ):
             raise AuditError(f"{path}: expected format 1 with 'now' and 'targets'")
         return dict(document)
 
@@ -153,7 +178,8 @@ class Saved:
                 for text in lines.read_text(encoding="utf-8").splitlines():
                     saved = json.loads(text)
                     entry = calls.setdefault(
-                        canonical(saved["params"]), {"params": saved["params"], "pages": [], "error": None, "complete": False}
+                        canonical(saved["params"]),
+                        {"params": saved["params"], "pages": [], "error": None, "complete": False},
                     )
                     if saved.get("error"):
                         entry["error"], entry["complete"] = saved["error"], True
@@ -165,7 +191,9 @@ class Saved:
             if not calls and empty.exists() and call in json.loads(empty.read_text(encoding="utf-8")):
                 return [{"params": None, "pages": [], "error": None, "complete": True}]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise AuditError(f"{folder}/{call}: not a saved call ({type(error).__name__}: {error})") from error
+            raise AuditError(
+                f"{folder}/{call}: not a saved call ({type(error).__name__}: {error})"
+            ) from error
         return list(calls.values())
 
     def pages(
@@ -189,7 +217,9 @@ class Saved:
         answers: list[Any] = []
         for call in wider:
             for answer, _ in self._answers(call, service, method):
-                answers.extend(member for member in cut(answer, key) if _member_matches(member, params, call["params"]))
+                answers.extend(
+                    member for member in cut(answer, key) if _member_matches(member, params, call["params"])
+                )
         yield _wrap(key, answers), True
 
     def _answers(self, call: Mapping[str, Any], service: str, method: str) -> Iterator[tuple[Answer, bool]]:
@@ -198,7 +228,13 @@ class Saved:
             code = str(error.get("code", "Unknown"))
             raise CallFault(Fault(classify(code), code, str(error.get("message", ""))))
         if not call["complete"]:
-            raise CallFault(Fault("missing", "NotSaved", f"{service}.{method} is not in the saved inventory to its last page"))
+            raise CallFault(
+                Fault(
+                    "missing",
+                    "NotSaved",
+                    f"{service}.{method} is not in the saved inventory to its last page",
+                )
+            )
         for number, answer in enumerate(call["pages"], 1):
             yield self._typed(service, method, answer), number == len(call["pages"])
 
@@ -209,7 +245,9 @@ class Saved:
                 import botocore.session
 
                 model = botocore.session.Session().get_service_model(service)
-                self._shapes[service] = {snake(name): model.operation_model(name) for name in model.operation_names}
+                self._shapes[service] = {
+                    snake(name): model.operation_model(name) for name in model.operation_names
+                }
             operation = self._shapes[service].get(method)
         return answer if operation is None else _revive(answer, operation.output_shape)
 
@@ -218,12 +256,18 @@ class Saved:
         namespace, name, dimensions, statistic, period = key
         loaded = self._series_of(target)
         if loaded is None:
-            return Points(fault=Fault("missing", "NotSaved", "the saved inventory has no metrics of this target"))
+            return Points(
+                fault=Fault("missing", "NotSaved", "the saved inventory has no metrics of this target")
+            )
         candidates = loaded.get((namespace, name, dimensions, statistic))
         if not candidates:
             if self.manifest.get("metrics") == "complete":
                 return Points()
-            return Points(fault=Fault("missing", "NotSaved", f"{namespace} {name} {statistic} is not in the saved inventory"))
+            return Points(
+                fault=Fault(
+                    "missing", "NotSaved", f"{namespace} {name} {statistic} is not in the saved inventory"
+                )
+            )
         for line in sorted(candidates, key=lambda one: int(one["period"]), reverse=True):
             if line.get("error") or line.get("status") == "partial":
                 error = line.get("error") or {"code": "PartialData", "message": "the saved series is partial"}
@@ -232,7 +276,9 @@ class Saved:
                 continue
             points = [(_when(at), float(value)) for at, value in line["points"]]
             return Points(points=tuple(_coarser(points, statistic, int(line["period"]), period, start, end)))
-        return Points(fault=Fault("missing", "TooCoarse", "the saved series is coarser or shorter than what is asked"))
+        return Points(
+            fault=Fault("missing", "TooCoarse", "the saved series is coarser or shorter than what is asked")
+        )
 
     def _series_of(self, target: Target) -> dict[Any, list[dict[str, Any]]] | None:
         key = (target.account_id, target.region)
@@ -252,9 +298,19 @@ class Saved:
                             )  # fmt: skip
                             found.setdefault(identity, []).append(line)
                     except (ValueError, KeyError, TypeError) as error:
-                        raise AuditError(f"{path}: not a saved series ({type(error).__name__}: {error})") from error
+                        raise AuditError(
+                            f"{path}: not a saved series ({type(error).__name__}: {error})"
+                        ) from error
                     self._metrics[key] = found
             return self._metrics[key]
+
+
+_MERGES: dict[str, Callable[[list[float]], float]] = {
+    "Maximum": max,
+    "Minimum": min,
+    "Sum": sum,
+    "SampleCount": sum,
+}
 
 
 def _when(text: str) -> datetime:
@@ -273,8 +329,8 @@ def _coarser(
     for at, value in inside:
         buckets.setdefault(int((at - start).total_seconds()) // want, []).append(value)
     for index, values in sorted(buckets.items()):
-        merged = {"Maximum": max, "Minimum": min, "Sum": sum, "SampleCount": sum}.get(statistic)
-        value = merged(values) if merged else sum(values) / len(values)
+        merge: Callable[[list[float]], float] = _MERGES.get(statistic, lambda some: sum(some) / len(some))
+        value = merge(values)
         yield start + timedelta(seconds=index * want), value
 
 
@@ -313,7 +369,9 @@ def _member_matches(member: Mapping[str, Any], wanted: Mapping[str, Any], saved:
         if name == "Filters":
             if not all(_filter_matches(member, one) for one in value):
                 return False
-        elif not any(str(item) in {str(part) for part in member.values() if isinstance(part, str)} for item in value):
+        elif not any(
+            str(item) in {str(part) for part in member.values() if isinstance(part, str)} for item in value
+        ):
             return False
     return True
 
