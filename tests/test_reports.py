@@ -27,8 +27,8 @@ from pytest_finops.errors import AuditError, ConfigError, FinopsError
 from pytest_finops.reports import as_csv, as_json, junit, pytest_html, terminal, text
 
 GOLDEN = Path(__file__).parent / "golden"
-#: Read at import: tests themselves run without the FINOPS_ variables of the caller.
-UPDATE = os.environ.get("FINOPS_UPDATE_GOLDEN") == "1"
+#: Not FINOPS_UPDATE_GOLDEN: conftest.py drops the caller's FINOPS_ variables before any test is collected.
+UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
 SCHEMA = Path(as_json.__file__).parent.parent / "audit.schema.json"
 ENDINGS = {"json": "json", "csv": "csv", "markdown": "md", "html": "html"}
 CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]")
@@ -45,7 +45,7 @@ def compare(name: str, made: str) -> None:
     if UPDATE:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
-    assert path.read_bytes() == data, f"{name} changed; look at it, then run with FINOPS_UPDATE_GOLDEN=1"
+    assert path.read_bytes() == data, f"{name} changed; look at it, then run with UPDATE_GOLDEN=1"
 
 
 @pytest.mark.parametrize("name", sorted(ENDINGS))
