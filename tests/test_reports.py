@@ -50,7 +50,7 @@ def compare(name: str, made: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(ENDINGS))
 def test_golden_reports(audit: Audit, name: str) -> None:
-    compare(f"audit.{ENDINGS[name]}", reports.render(audit, name))
+    compare(f"report.{ENDINGS[name]}", reports.render(audit, name))
 
 
 @pytest.mark.parametrize("width", [80, 160])
