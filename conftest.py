@@ -2,7 +2,5 @@
 
 import os
 
-pytest_plugins = ["pytester"]
-
 for _name in [n for n in os.environ if n.startswith(("AWS_", "FINOPS_")) or n == "PYTEST_ADDOPTS"]:
     del os.environ[_name]

@@ -55,7 +55,7 @@ class Market:
     def line(self, name: str, hours: Decimal = rightsizing.MONTH) -> PriceLine:
         """Return what the instance would cost a month, were it of type ``name``, with its operation and tenancy."""
         instance = self.instance
-        return self.prices.line(  # type: ignore[no-any-return]
+        return self.prices.line(
             "ec2.instance",
             instance,
             hours,

@@ -88,14 +88,14 @@ class Aws:
         import botocore.session
         from botocore.exceptions import BotoCoreError
 
-        core = botocore.session.Session(profile=login.profile)
-        if self._loader is None:
-            self._loader = core.get_component("data_loader")
-        else:
-            core.register_component("data_loader", self._loader)
-        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
-        self.guard.register(core, str(len(self._sessions)))
         try:
+            core = botocore.session.Session(profile=login.profile)
+            if self._loader is None:
+                self._loader = core.get_component("data_loader")
+            else:
+                core.register_component("data_loader", self._loader)
+            core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+            self.guard.register(core, str(len(self._sessions)))
             if login.keys:
                 return boto3.Session(
                     aws_access_key_id=login.keys[0],
