@@ -617,18 +617,13 @@ class AuditSession:
         for target in check.targets.targets:
             row = state.rows.get(target)
             if row is None:
-                outcome, reason = (
-                    ("skipped", state.skip)
-                    if state.skip
-                    else ("error", "the test ended before it judged this target")
-                )
                 row = Row(
                     rule_id=check.rule.id,
                     account_id=target.account_id,
                     region=target.region,
-                    outcome=outcome,
-                    reason=reason,
-                )  # type: ignore[arg-type]
+                    outcome="skipped" if state.skip else "error",
+                    reason=state.skip or "the test ended before it judged this target",
+                )
             elif (
                 report.failed
                 and row.outcome != "error"

@@ -12,6 +12,9 @@ import pytest
 from .marks import rule as rule_mark
 from .rules import Rule
 
+#: Operators that an unknown value can satisfy.
+OF_ABSENCE = ("exists", "absent")
+
 
 class RuleFile(pytest.Module):
     """A rule file; its declarative rules are test functions, so that -k, the plan and -n work unchanged."""
@@ -35,14 +38,17 @@ def declarative(rule: Rule) -> Callable[..., None]:
     def check(findings: Any, rule: Any, prices: Any, **inventories: Any) -> None:
         (resources,) = inventories.values()
         for resource in resources:
+            # A comparison that is known to fail decides, whatever else is unknown.
             unknown = [
-                c.field
+                c
                 for c in rule.condition
-                if c.operator not in ("exists", "absent") and getattr(resource, c.field) is None
+                if c.operator not in OF_ABSENCE and getattr(resource, c.field) is None
             ]
+            if any(c not in unknown and not c.holds(getattr(resource, c.field)) for c in rule.condition):
+                continue
             if unknown:
-                findings.not_evaluated(resource, f"{unknown[0]} is unknown")
-            elif rule.holds(resource):
+                findings.not_evaluated(resource, f"{unknown[0].field} is unknown")
+            else:
                 first = rule.condition[0]
                 findings.report(
                     resource,
