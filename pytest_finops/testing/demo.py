@@ -968,7 +968,7 @@ def _prod_eu(here: _Place) -> None:
 
 
 def _dev_us(here: _Place) -> None:
-    here.instance("jenkins", "m5.2xlarge", (11, 38), team="ci")
+    here.instance("jenkins", "m5.2xlarge", (11, 30), team="ci")
     here.instance("dev-desktop", "t3.large", (4, 12), team="web")
     here.instance("dev-legacy", "m3.large", (40, 65), team="erp")
     here.instance("dev-search", "c4.xlarge", (30, 55), team="search")
