@@ -45,7 +45,8 @@ def _timestamp(value: Any) -> datetime:
     except ValueError:
         from botocore.utils import parse_timestamp
 
-        return parse_timestamp(value)
+        slow: datetime = parse_timestamp(value)
+        return slow
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
@@ -159,6 +160,8 @@ class Aws:
 
     def _method(self, client: Any, service: str, method: str) -> tuple[str, Any]:
         """Return the API operation name of ``method`` and its paging configuration (None = does not page)."""
+        from botocore.exceptions import UnknownServiceError
+
         key = (service, method)
         with self._lock:
             if key not in self._methods:
@@ -167,16 +170,10 @@ class Aws:
                     raise CollectError(f"{service} has no operation {method}", code="InvalidAction")
                 try:
                     paging = self._loader.load_service_model(service, "paginators-1")["pagination"].get(name)
-                except self._unknown_data():
+                except UnknownServiceError:
                     paging = None
                 self._methods[key] = (name, paging)
             return self._methods[key]
-
-    @staticmethod
-    def _unknown_data() -> type[Exception]:
-        from botocore.exceptions import UnknownServiceError
-
-        return UnknownServiceError
 
     def call(
         self, login: Login, account_id: str, region: str, service: str, method: str, params: Mapping[str, Any],
