@@ -17,8 +17,8 @@ import pytest
 
 from . import config as layers
 from . import options, plan
-from .errors import AuditError, BlindTargets, ConfigError, DeclarationError, FinopsError
-from .findings import cents
+from .errors import AuditError, BlindTargets, ConfigError, DeclarationError, FindingsFound, FinopsError
+from .findings import Finding, cents
 from .gate import closing_line
 from .marks import TARGETS_FIXTURE
 from .plan import Check
@@ -41,6 +41,7 @@ class ItemState:
         self.visible: list[Target] = []
         self.blind: dict[Target, list[Any]] = {}
         self.rows: dict[Target, Row] = {}
+        self.refused = False
         self.setup_crash: Exception | None = None
         self.crash: Exception | None = None
         self.skip: str = ""
@@ -71,7 +72,10 @@ class AuditSession:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         with usage_errors():
-            settings = layers.resolve(options.given(config), os.environ, Path.cwd())
+            given = options.given(config)
+            more = self._added_reports(given)
+            settings = layers.resolve(given, os.environ, Path.cwd())
+            settings = replace(settings, report=(*settings.report, *more))
             self.run = AuditRun(config, settings)
         config.stash[RUN] = self.run
         self.settings = settings
@@ -86,6 +90,9 @@ class AuditSession:
         self._undiscovered = False
         register_fixtures(config)
         if self.has_target:
+            from .html_hooks import HtmlHooks
+
+            config.pluginmanager.register(HtmlHooks(self.run), "pytest_finops_html")
             self._default_paths()
             if "tbstyle" in vars(config.option) and not any(
                 a.startswith("--tb") for a in config.invocation_params.args
@@ -96,6 +103,22 @@ class AuditSession:
             config.option.dist = "no"
             config.option.tx = []
             self.controller = False
+
+    def _added_reports(self, given: dict[str, Any]) -> list[options.ReportRequest]:
+        """Take the reports out of ``given`` whose format a conftest adds: the option table knows only our own."""
+        hook = self.config.hook.pytest_finops_report_formats
+        added = {name for formats in hook(config=self.config) for name in formats}
+        ours: list[str] = []
+        found: list[options.ReportRequest] = []
+        for raw in given.get("report", ()):
+            name, _, path = raw.partition(":")
+            if name in added:
+                found.append(options.ReportRequest(name, Path(path).expanduser() if path else None))
+            else:
+                ours.append(raw)
+        if found:
+            given["report"] = ours
+        return found
 
     def _default_paths(self) -> None:
         """Run ./checks, or the shipped checks where there is none."""
@@ -262,13 +285,12 @@ class AuditSession:
         if self.run.plan and self.run.plan.checks and ready and not quiet and not self.controller:
             if self.settings.estimate_cost:
                 self._estimate()
-                session.items[:] = []
-                return True
-            self._collect(spool=False)
+            else:
+                self._collect(spool=False)
             if self.settings.dry_run:
                 self._predicted()
-                session.items[:] = []
-                return True
+            if self.settings.dry_run or self.settings.estimate_cost:
+                session.items.clear()
         return (yield)
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
@@ -471,6 +493,7 @@ class AuditSession:
             if len(state.visible) == 1:
                 for target in state.visible:
                     state.rows[target] = self._crashed(check, target, error)
+                state.refused = True
                 raise
             state.setup_crash = error
         return None
@@ -482,23 +505,22 @@ class AuditSession:
         if check is None:
             return None
         state = pyfuncitem.stash[STATE]
+        recorder = self.run.recorder
+        assert recorder is not None
         crash = state.setup_crash
         if crash is None:
             try:
                 self._call(pyfuncitem)
+                for target in state.visible:
+                    state.rows[target] = self.run.row(check, target, recorder, self._hooked)
             except (pytest.skip.Exception, pytest.exit.Exception):
                 raise
             except Exception as error:  # noqa: BLE001 - anything but findings is an error of the check, kept below
                 crash = error
-        recorder = self.run.recorder
-        assert recorder is not None
-        if crash is None:
-            for target in state.visible:
-                state.rows[target] = self._hooked(self.run.row(check, target, recorder))
-        elif len(state.visible) == 1:
+        if crash is not None and len(state.visible) == 1:
             state.rows[state.visible[0]] = self._crashed(check, state.visible[0], crash)
             state.crash = crash
-        else:
+        elif crash is not None:
             self._one_by_one(pyfuncitem, check, state)
         rows = [state.rows[target] for target in state.visible]
         if any(row.outcome == "failed" or any(f.status == "new" for f in row.findings) for row in rows):
@@ -509,11 +531,9 @@ class AuditSession:
             )
         return True
 
-    def _hooked(self, row: Row) -> Row:
-        changed = [
-            self.config.hook.pytest_finops_finding(config=self.config, finding=f) or f for f in row.findings
-        ]
-        return replace(row, findings=tuple(changed))
+    def _hooked(self, finding: Finding) -> Finding:
+        changed: Finding | None = self.config.hook.pytest_finops_finding(config=self.config, finding=finding)
+        return changed or finding
 
     @staticmethod
     def _call(item: pytest.Function) -> None:
@@ -527,15 +547,14 @@ class AuditSession:
             try:
                 rebuild(item)
                 self._call(item)
+                recorder = self.run.recorder
+                assert recorder is not None
+                state.rows[target] = self.run.row(check, target, recorder, self._hooked)
             except (pytest.skip.Exception, pytest.exit.Exception):
                 raise
             except Exception as error:  # noqa: BLE001 - an error of this target alone; raised in teardown
                 state.rows[target] = self._crashed(check, target, error)
                 state.crash = state.crash or error
-            else:
-                recorder = self.run.recorder
-                assert recorder is not None
-                state.rows[target] = self._hooked(self.run.row(check, target, recorder))
 
     @staticmethod
     def _crashed(check: Check, target: Target, error: Exception) -> Row:
@@ -554,7 +573,7 @@ class AuditSession:
             if item.stash.get(CHECK, None) is not None:
                 self.run.close_scope()
         state = item.stash.get(STATE, None)
-        if state is None or state.skip or not state.visible:
+        if state is None or state.refused or not state.visible:
             return
         if state.crash is not None:
             raise state.crash
@@ -562,7 +581,7 @@ class AuditSession:
         if blind:
             raise blind_message(blind)
         faulty = [row for row in state.rows.values() if row.outcome == "error"]
-        if faulty and state.setup_crash is None:
+        if faulty:
             raise BlindTargets("; ".join(dict.fromkeys(row.reason for row in faulty)))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -576,33 +595,25 @@ class AuditSession:
         if check is None or state is None:
             return report
         rows = list(state.rows.values())
-        if report.skipped and not rows and not state.skip:
-            state.skip = str(getattr(getattr(call.excinfo, "value", None), "msg", "")) or "skipped"
+        error = getattr(call.excinfo, "value", None)
+        if report.skipped and not state.skip and any(target not in state.rows for target in state.visible):
+            state.skip = str(getattr(error, "msg", "")) or "skipped"
+        if call.when != "setup" or not report.passed:
+            # JUnit reads the properties of the last report, pytest-html those of each row.
+            report.user_properties += self._properties(check, rows)
         if call.when == "call":
-            findings = [finding for row in rows for finding in row.findings]
-            saved = sum(
-                (
-                    cents(f.estimated_monthly_savings)
-                    for f in findings
-                    if f.estimated_monthly_savings is not None
-                ),
-                Decimal(0),
-            )
-            from .reports.junit import properties
-
-            pairs = [(t.account_id, t.region) for t in check.targets.targets]
-            report.user_properties += properties(check.rule.id, pairs, len(findings), saved)
-            if report.failed and not state.crash:
-                report.longrepr = str(call.excinfo.value) if call.excinfo else ""
-            if report.passed and findings and not state.crash:
+            if isinstance(error, FindingsFound):
+                report.longrepr = str(error)
+            elif state.crash is not None or any(row.outcome == "error" for row in rows):
+                # The teardown raises: one error, not a pass (or a skip) and an error.
+                report.outcome, report.longrepr, report.finops_hidden = "passed", None, True
+            elif report.passed and any(row.findings for row in rows):
                 report.outcome = "skipped"
                 report.wasxfail = (
                     "; ".join(dict.fromkeys(row.reason for row in rows if row.reason)) or "known"
                 )
-            if state.crash is not None and report.passed:
-                report.finops_crashed = True
-        elif report.failed and isinstance(getattr(call.excinfo, "value", None), BlindTargets):
-            report.longrepr = str(call.excinfo.value) if call.excinfo else ""
+        elif report.failed and isinstance(error, BlindTargets):
+            report.longrepr = str(error)
         if call.when == "teardown":
             report.finops = dumps(
                 Parcel(
@@ -611,6 +622,16 @@ class AuditSession:
                 )
             )
         return report
+
+    @staticmethod
+    def _properties(check: Check, rows: Sequence[Row]) -> list[tuple[str, str]]:
+        from .reports.junit import properties
+
+        findings = [finding for row in rows for finding in row.findings]
+        amounts = [f.estimated_monthly_savings for f in findings]
+        saved = sum((cents(amount) for amount in amounts if amount is not None), Decimal(0))
+        pairs = [(target.account_id, target.region) for target in check.targets.targets]
+        return properties(check.rule.id, pairs, len(findings), saved)
 
     def _ended(self, check: Check, state: ItemState, report: pytest.TestReport) -> list[Row]:
         rows = []
@@ -635,8 +656,8 @@ class AuditSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: Any) -> Any:
-        """Show a crash once: its call report is not a pass."""
-        if getattr(report, "finops_crashed", False):
+        """Show an error once: its call report is not a pass."""
+        if getattr(report, "finops_hidden", False):
             return "", "", ""
         return None
 
@@ -684,7 +705,9 @@ class AuditSession:
             return place
 
         audit = run.build(int(exitstatus), priority, overlap)
-        audit = hook.pytest_finops_audit(config=self.config, audit=audit) or audit
+        changed = hook.pytest_finops_audit(config=self.config, audit=audit)
+        if changed is not None:
+            audit = run.judge_again(changed, int(exitstatus))
         run.audit = audit
         session.exitstatus = audit.exit_status
         self._ending = closing_line(audit.gate, audit.complete)
@@ -716,8 +739,17 @@ class AuditSession:
         for more in reversed(self.config.hook.pytest_finops_report_formats(config=self.config)):
             formats.update(more)
         for request in self.settings.report:
+            template = {"html": "report.html.j2", "markdown": "report.md.j2"}.get(request.format)
+            context: dict[str, Any] = {}
+            if template is not None:
+                for names in reversed(
+                    self.config.hook.pytest_finops_template_context(
+                        config=self.config, audit=audit, template=template
+                    )
+                ):
+                    context.update(names)
             try:
-                reports.write(audit, request.format, request.path)
+                reports.write(audit, request.format, request.path, context=context, formats=formats)
             except FinopsError as error:
                 self._ending += f"; report not written: {error}"
             else:

@@ -107,6 +107,7 @@ def test_dry_run_sends_no_metric_and_equals_the_run(tmp_path: Path) -> None:
     status, output, document, endpoint = live(tmp_path, "--finops-dry-run")
 
     assert status == 0, output
+    assert "INTERNALERROR" not in output
     assert {c["operation"]: c["calls"] for c in document["calls"]}["describe_volumes"] == endpoint.count(
         "ec2", "describe_volumes"
     )
