@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -416,8 +416,13 @@ class AuditRun:
         """Let nothing be seen between items."""
         self.scope = self.recorder = self.bound_rule = None
 
-    def row(self, check: Check, target: Target, recorder: Recorder) -> Row:
-        """Return how ``check`` ended on ``target``, from what the check said and what AWS refused."""
+    def row(
+        self, check: Check, target: Target, recorder: Recorder, changed: Callable[[Finding], Finding]
+    ) -> Row:
+        """Return how ``check`` ended on ``target``, from what the check said and what AWS refused.
+
+        ``changed`` is what the hook makes of a finding, before exemptions and baseline act on it.
+        """
         verdicts = recorder.verdicts[target]
         faults = self.resource_faults(check, target)
         subjects = self.subject_ids(check, target)
@@ -429,7 +434,7 @@ class AuditRun:
             rid: entry for rid, entry in missing.items() if rid in faults or rid not in verdicts.findings
         }
         said = classify_all(
-            [verdicts.findings[rid] for rid in sorted(verdicts.findings) if rid not in faults],
+            [changed(verdicts.findings[rid]) for rid in sorted(verdicts.findings) if rid not in faults],
             exemptions=self.exemptions, baseline=set(self.known), limits=self.limits, today=self.now.date(),
         )  # fmt: skip
         findings = list(said.findings)
@@ -557,6 +562,17 @@ class AuditRun:
             prices=self._usage(), gate=judged, warnings=self._warnings(ranked, spots),
         )  # fmt: skip
         return self.audit
+
+    def judge_again(self, audit: Audit, pytest_status: int) -> Audit:
+        """Return an audit that a hook changed with the totals, gate and exit status of its findings."""
+        failed = self.ordinary_failed
+        judged = gate.judge(
+            audit.findings, limits=self.limits, complete=audit.complete, ordinary_failures=failed
+        )
+        status = gate.exit_status(
+            judged, complete=audit.complete, pytest_status=pytest_status, ordinary_failed=bool(failed)
+        )
+        return replace(audit, totals=totals.totals(audit.findings), gate=judged, exit_status=status)
 
     def selection(self) -> dict[str, Any]:
         """Return what was asked for: rules, targets and the options that are not default."""

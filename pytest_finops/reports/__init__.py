@@ -47,9 +47,14 @@ TEMPLATED = frozenset({"markdown", "html"})
 
 
 def render(
-    audit: Audit, format: str, *, templates: Path | None = None, context: Mapping[str, Any] | None = None
+    audit: Audit,
+    format: str,
+    *,
+    templates: Path | None = None,
+    context: Mapping[str, Any] | None = None,
+    formats: Mapping[str, Renderer] | None = None,
 ) -> str:
-    """Return the report; ``format`` is a name in FORMATS or ``template:NAME``.
+    """Return the report; ``format`` is a name in ``formats`` (FORMATS unless given) or ``template:NAME``.
 
     ``templates`` is searched before the shipped templates; ``context`` adds names to what a template sees.
     """
@@ -57,12 +62,13 @@ def render(
         from .templates import render_template
 
         return render_template(format.removeprefix("template:"), audit, templates=templates, context=context)
+    there = FORMATS if formats is None else formats
     try:
-        renderer = FORMATS[format]
+        renderer = there[format]
     except KeyError:
-        known = ", ".join(FORMATS)
+        known = ", ".join(there)
         raise FinopsError(f"no report format {format!r}; there are {known} and template:NAME") from None
-    if format in TEMPLATED:
+    if format in TEMPLATED and renderer is FORMATS[format]:
         return renderer(audit, templates=templates, context=context)
     return renderer(audit)
 
@@ -74,9 +80,10 @@ def write(
     *,
     templates: Path | None = None,
     context: Mapping[str, Any] | None = None,
+    formats: Mapping[str, Renderer] | None = None,
 ) -> None:
     """Write the report to ``path`` (missing directories are made), or to standard output without one."""
-    text = render(audit, format, templates=templates, context=context)
+    text = render(audit, format, templates=templates, context=context, formats=formats)
     if path is None:
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
