@@ -339,20 +339,20 @@ def test_write(audit: Audit, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         reports.write(audit, "pdf")
 
 
-def test_pytest_html_cells_escape() -> None:
-    made = pytest_html.cells(
-        "ec2-x", [("<b>prod</b>", "us-east-1"), ("dev", "us-east-1")], 3, Decimal("12.345")
-    )
+def test_pytest_html_cells_escape_and_sort_as_numbers() -> None:
+    made = pytest_html.cells("ec2-x", ["<b>prod</b>", "dev"], ["us-east-1"], 3, Decimal("12.345"))
     assert made == [
-        '<td class="finops-rule">ec2-x</td>',
-        '<td class="finops-account">&lt;b&gt;prod&lt;/b&gt;, dev</td>',
-        '<td class="finops-region">us-east-1</td>',
-        '<td class="finops-findings">3</td>',
-        '<td class="finops-savings">$12.35</td>',
+        '<td class="col-finops_rule">ec2-x</td>',
+        '<td class="col-finops_account">&lt;b&gt;prod&lt;/b&gt;, dev</td>',
+        '<td class="col-finops_region">us-east-1</td>',
+        '<td class="col-finops_findings">       3</td>',
+        '<td class="col-finops_savings">          $12.35</td>',
     ]
     assert len(pytest_html.header_cells()) == len(made) == len(pytest_html.empty_cells())
-    many = [(str(number), "us-east-1") for number in range(2000)]
-    assert "2,000 accounts" in pytest_html.cells("r", many, 0, Decimal(0))[1]
+    assert "2,000 accounts" in pytest_html.cells("r", [str(n) for n in range(2000)], ["r"], 0, Decimal(0))[1]
+    more = pytest_html.cells("ec2-x", ["dev"], ["us-east-1"], 12, Decimal("1000"))
+    assert made[3] < more[3]
+    assert made[4] < more[4]
 
 
 def test_pytest_html_summary(audit: Audit) -> None:
