@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from pytest_finops.fixtures.sizes import parts, smaller_size
+
 from pytest_finops import PriceLine
 
 from . import rightsizing
@@ -145,14 +147,9 @@ def _unjudged(instance: Any, cpu: Any, rule: Any) -> str | None:
 
 def _smaller_class(instance: Any, options: Sequence[Any]) -> str | None:
     """Return the next smaller class of the family that the instance can become, or None."""
-    family, size = rightsizing.parts(instance.instance_class)
-    sizes = [
-        other
-        for option in options
-        if option.fits(instance) and (parts := rightsizing.parts(option.instance_class))[0] == family
-        for other in parts[1:]
-    ]
-    smaller = rightsizing.smaller_size(size, sizes)
+    family, size = parts(instance.instance_class)
+    fitting = (parts(option.instance_class) for option in options if option.fits(instance))
+    smaller = smaller_size(size, (other for its_family, other in fitting if its_family == family))
     return None if smaller is None else f"db.{family}.{smaller}"
 
 

@@ -8,10 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 from pytest_finops.fixtures.ec2 import Instance, InstanceType
+from pytest_finops.fixtures.generations import successors
+from pytest_finops.fixtures.sizes import parts, smaller_size
 
 from pytest_finops import PriceLine, Rule
 
-from . import generations, money, rightsizing
+from . import money, rightsizing
 from .rightsizing import Usage
 
 #: A successor may have a little less memory: r4.large has 15.25 GiB, i3.2xlarge 61, c3.large 3.75.
@@ -69,18 +71,14 @@ class Market:
     def smaller(self) -> InstanceType | None:
         """Return the next smaller size of the same family that the zone offers."""
         family = self.instance.family
-        sizes = [
-            rightsizing.parts(name)[1]
-            for name in self.types
-            if rightsizing.parts(name)[0] == family and self.is_offered(name)
-        ]
-        size = rightsizing.smaller_size(self.instance.size, sizes)
+        sizes = [parts(name)[1] for name in self.types if parts(name)[0] == family and self.is_offered(name)]
+        size = smaller_size(self.instance.size, sizes)
         return None if size is None else self.type_of(f"{family}.{size}")
 
     def successors(self) -> list[InstanceType]:
         """Return the same size of each succeeding family, where the zone offers it and it is not weaker."""
         now = self.now
-        names = [f"{family}.{self.instance.size}" for family in generations.successors(self.instance.family)]
+        names = [f"{family}.{self.instance.size}" for family in successors(self.instance.family)]
         offered = [found for name in names if self.is_offered(name) and (found := self.type_of(name))]
         return [found for found in offered if now is None or _holds(found, now)]
 

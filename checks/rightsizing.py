@@ -1,11 +1,12 @@
-"""Rightsizing: the ladder of sizes, one size down, and what the target must be able to hold."""
+"""Rightsizing: what a smaller size must be able to hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Literal
+
+from pytest_finops.fixtures.sizes import parts
 
 from pytest_finops import Rule, Series
 
@@ -20,14 +21,6 @@ RESTLESS = 60
 
 #: Below this p95 of the hourly maxima, and with memory known to be as low, a smaller size is certain.
 CALM = 40
-
-_SMALL = {"nano": 0.03125, "micro": 0.0625, "small": 0.125, "medium": 0.25, "large": 0.5, "xlarge": 1.0}
-
-#: The sizes that most families have, smallest first.
-LADDER = (
-    "nano", "micro", "small", "medium", "large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge",
-    "16xlarge", "24xlarge", "32xlarge", "48xlarge",
-)  # fmt: skip
 
 _T3 = {
     "nano": 5.0,
@@ -50,47 +43,6 @@ _T2 = {
 
 #: CPU (per cent of all vCPUs) that a burstable size may use for ever; above it, it spends credits.
 BASELINES = {"t2": _T2, "t3": _T3, "t3a": _T3, "t4g": _T3}
-
-
-def parts(type_name: str) -> tuple[str, str]:
-    """Return family and size of ``m5.large``, or of ``db.m5.large``."""
-    family, _, size = type_name.removeprefix("db.").partition(".")
-    return family, size
-
-
-def size_rank(size: str) -> float | None:
-    """Return a number that orders sizes (``xlarge`` is 1); None for ``metal`` and other unordered names."""
-    if size in _SMALL:
-        return _SMALL[size]
-    factor = size.removesuffix("xlarge")
-    return float(factor) if size.endswith("xlarge") and factor.isdecimal() else None
-
-
-#: The sizes that any family has, smallest first.
-EVERY_SIZE = tuple(
-    sorted(
-        (*LADDER, "3xlarge", "6xlarge", "9xlarge", "10xlarge", "18xlarge"),
-        key=lambda name: size_rank(name) or 0,
-    )
-)
-
-
-def smaller_size(size: str, among: Iterable[str] = LADDER) -> str | None:
-    """Return the next smaller size out of ``among`` (the sizes of a family), or None if there is none."""
-    rank = size_rank(size)
-    if rank is None:
-        return None
-    ranked = [(other_rank, other) for other in among if (other_rank := size_rank(other)) is not None]
-    return max((pair for pair in ranked if pair[0] < rank), default=(0.0, None))[1]
-
-
-def smaller_sizes(size: str) -> tuple[str, ...]:
-    """Return what the next smaller size can be called, families having different ladders; likeliest first."""
-    rank = size_rank(size)
-    if rank is None:
-        return ()
-    below = [name for name in EVERY_SIZE if (size_rank(name) or 0.0) < rank]
-    return tuple(reversed(below[-4:] if rank > 2 else below[-1:]))
 
 
 def baseline(type_name: str) -> float | None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from check_kit import ELSEWHERE, HERE, Metric, Prices, Recorder, View, days_ago, hourly, rule_of
-from pytest_finops.checks import rightsizing
 from pytest_finops.checks.compute.test_ec2 import test_ec2_low_cpu as low_cpu
 from pytest_finops.checks.compute.test_ec2 import test_ec2_old_generation as old_generation
 from pytest_finops.fixtures.ec2 import Instance, InstanceType, ZoneOfferings, instance_prices
+from pytest_finops.fixtures.sizes import smaller_size
 
 LOW = rule_of("compute/ec2.yaml", "ec2-low-cpu")
 OLD = rule_of("compute/ec2.yaml", "ec2-old-generation")
@@ -216,10 +216,10 @@ def test_old_generation_leaves_out(fields: dict[str, Any]) -> None:
 
 
 def test_the_ladder_of_sizes() -> None:
-    assert rightsizing.smaller_size("2xlarge") == "xlarge"
-    assert rightsizing.smaller_size("9xlarge", ["large", "4xlarge", "9xlarge"]) == "4xlarge"
-    assert rightsizing.smaller_size("nano") is None
-    assert rightsizing.smaller_size("metal") is None
+    assert smaller_size("2xlarge") == "xlarge"
+    assert smaller_size("9xlarge", ["large", "4xlarge", "9xlarge"]) == "4xlarge"
+    assert smaller_size("nano") is None
+    assert smaller_size("metal") is None
 
 
 def test_prices_of_both_sides_are_declared() -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_finops.fixtures.ec2 import Instance
+from pytest_finops.fixtures.generations import is_old, successors
 
 import pytest_finops as finops
 
-from .. import generations, instances, rightsizing
+from .. import instances, rightsizing
 
 
 @finops.rule("ec2-low-cpu")
@@ -42,9 +43,7 @@ def test_ec2_old_generation(
 ) -> None:  # fmt: skip
     """The same size of the succeeding family costs less, in the same zone and for the same operation."""
     for instance in ec2_instances:
-        if not (
-            instance.is_priced_by_type and generations.successors(instance.family) and rule.holds(instance)
-        ):
+        if not (instance.is_priced_by_type and successors(instance.family) and rule.holds(instance)):
             continue
         market = instances.Market.of(instance, ec2_types, ec2_type_offerings, prices)
         successor, unknown = market.cheaper_successor()
@@ -52,7 +51,7 @@ def test_ec2_old_generation(
             findings.not_evaluated(instance, unknown or f"type {instance.instance_type} is not described")
         elif successor is not None:
             findings.report(instance, **instances.upgrade(market, market.now, successor))
-        elif generations.is_old(instance.family):
+        elif is_old(instance.family):
             findings.note(
                 instance, f"{instance.instance_type} is of an old generation, but no successor costs less"
             )
