@@ -13,6 +13,7 @@ from botocore import xform_name
 from botocore.model import OperationModel, Shape
 
 from pytest_finops.declare import Declaration, Inventory, Metric, declaration_of
+from pytest_finops.operations import operation as facts_of
 
 SESSION = botocore.session.Session()
 
@@ -110,6 +111,11 @@ def test_inventory_pages_to_its_end(declared: Inventory) -> None:
     request = operation.input_shape.members if operation.input_shape else {}
     tokens = {"NextToken", "Marker", "nextToken", "marker", "PageToken"} & set(request)
     assert not tokens or operation.name in can_page or declared.tokens, f"{declared.call} pages by {tokens}"
+
+
+@pytest.mark.parametrize("declared", INVENTORIES, ids=lambda one: one.name)
+def test_rate_of_an_inventory_is_looked_up(declared: Inventory) -> None:
+    assert facts_of(declared.service, declared.operation).known, f"{declared.call}: no row, so a guessed rate"
 
 
 @pytest.mark.parametrize("declared", list(DECLARED.values()), ids=lambda one: one.name)
