@@ -78,6 +78,25 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """An entry of ``finops.yaml`` that accepts or expects something, and whether it still does.
+
+    ``checks`` counts the rows that an exemption reaches, ``unseen`` those of them that could not look, ``matched``
+    what it covered; ``known`` is False where its rule does not exist.
+    """
+
+    kind: Literal["exemption", "expected_blind_spot"]
+    entry: str
+    source: str
+    expires: str
+    expired: bool = False
+    known: bool = True
+    checks: int = 0
+    unseen: int = 0
+    matched: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCalls:
     """Requests of one operation in this run; ``cost`` in USD."""
 
@@ -163,4 +182,5 @@ class Audit:
     api_usage: ApiUsage = ApiUsage()
     prices: PriceUsage = PriceUsage()
     gate: Gate = Gate()
+    upkeep: tuple[Upkeep, ...] = ()
     warnings: tuple[str, ...] = ()

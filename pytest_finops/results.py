@@ -25,6 +25,8 @@ class Row:
     findings: tuple[Finding, ...] = ()
     notes: tuple[Note, ...] = ()
     accepted: tuple[Accepted, ...] = ()
+    #: Places in ``exemptions`` of those that cover something here, small findings included.
+    exemptions: tuple[int, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, str]:

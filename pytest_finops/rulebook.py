@@ -53,6 +53,11 @@ class Rulebook:
         for pattern in ("*.yaml", "*.yml"):
             yield from folder.rglob(pattern) if deep else folder.glob(pattern)
 
+    def ids(self) -> set[str]:
+        """Return the ids of every rule seen so far, and of the shipped ones."""
+        self.folder(shipped_checks(), deep=True)
+        return {rule_id for rules in self._folders.values() for rule_id in rules}
+
     def find(self, rule_id: str, beside: Path) -> Rule:
         """Return the rule of a test file.
 

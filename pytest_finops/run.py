@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import __version__, baseline, gate, overlaps, priorities, totals
+from . import __version__, baseline, gate, overlaps, priorities, totals, upkeep
 from .audit import Account, ApiUsage, Audit, BlindSpot, CheckRow, PriceUsage, RuleTally
 from .classify import classify_all
 from .collector.executor import Collector, LiveSource, SavedSource, Source
@@ -27,14 +27,7 @@ from .collector.saved import Saved, Writer
 from .collector.store import Store, series_key
 from .environments import EnvironmentPolicy, OwnerPolicy
 from .errors import BlindTargets, ConfigError, FindingsFound
-from .exemptions import (
-    expired,
-    match_blind_spot,
-    parse_exemptions,
-    parse_expected_blind_spots,
-    unmatched,
-    unmatched_blind_spots,
-)
+from .exemptions import match_blind_spot, parse_exemptions, parse_expected_blind_spots
 from .findings import Finding, NotEvaluated, cents
 from .gate import Limits
 from .plan import Check, Plan
@@ -81,6 +74,8 @@ class AuditRun:
         self.plan: Plan | None = None
         self.checks: dict[str, Check] = {}
         self.rows: dict[tuple[str, str, str], Row] = {}
+        #: Ids of every rule there is, selected or not; asked for once, by the audit.
+        self.known_rules: Callable[[], Collection[str]] = lambda: {key[0] for key in self.rows}
         self.expected_rows: dict[tuple[str, str, str], None] = {}
         self.said: list[str] = []
         self.ordinary_failed = 0
@@ -440,12 +435,14 @@ class AuditRun:
         findings = list(said.findings)
         notes += said.notes
         accepted = list(said.accepted)
+        idle = {id(entry) for entry in (*said.expired, *said.unmatched)}
         judged = len(subjects) - len({rid for rid in missing if rid in set(subjects)})
         outcome, reason = self._outcome(findings, judged, missing, len(subjects))
         return Row(
             rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome=outcome, reason=reason,
             evaluated=judged, not_evaluated=tuple(missing[rid] for rid in sorted(missing)), findings=tuple(findings),
             notes=tuple(sorted(notes, key=lambda n: (n.resource_id, n.text))), accepted=tuple(accepted),
+            exemptions=tuple(n for n, entry in enumerate(self.exemptions) if id(entry) not in idle),
         )  # fmt: skip
 
     @staticmethod
@@ -535,6 +532,11 @@ class AuditRun:
             judged, complete=complete, pytest_status=pytest_status, ordinary_failed=bool(self.ordinary_failed)
         )
         spots = self.blind_spots()
+        today = self.now.date()
+        kept = (
+            *upkeep.of_exemptions(self.exemptions, rows, self.known_rules(), today),
+            *upkeep.of_blind_spots(self.expected, spots, today),
+        )
         accounts = {target.account_id: target for target in self.targets}
         self.audit = Audit(
             tool_version=__version__, scan_timestamp=self.now.isoformat(),
@@ -559,7 +561,8 @@ class AuditRun:
                 predicted_lower=self.predicted[0], predicted_upper=self.predicted[1], predicted_exact=self.predicted[2],
                 actual_cost=self.ledger.total_cost, calls=self.ledger.entries(),
             ),
-            prices=self._usage(), gate=judged, warnings=self._warnings(ranked, spots),
+            prices=self._usage(), gate=judged, upkeep=kept,
+            warnings=(*dict.fromkeys(self.said), *upkeep.warnings(kept, whole=True)),
         )  # fmt: skip
         return self.audit
 
@@ -596,21 +599,6 @@ class AuditRun:
     def merge_prices(self, used: Iterable[Mapping[str, Any]]) -> None:
         """Remember which prices a worker's lines used."""
         self._price_usage += list(used)
-
-    def _warnings(self, findings: Sequence[Finding], spots: Sequence[BlindSpot]) -> tuple[str, ...]:
-        today = self.now.date()
-        said = list(self.said)
-        said += [f"expired exemption: {entry}" for entry in expired(self.exemptions, today)]
-        said += [
-            f"exemption no longer matches anything: {entry}"
-            for entry in unmatched(self.exemptions, findings, today)
-        ]
-        said += [f"expired expected blind spot: {entry}" for entry in expired(self.expected, today)]
-        said += [
-            f"expected blind spot did not occur: {entry}"
-            for entry in unmatched_blind_spots(self.expected, spots, today)
-        ]
-        return tuple(said)
 
     @staticmethod
     def _tallies(rows: Sequence[Row]) -> tuple[RuleTally, ...]:

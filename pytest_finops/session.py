@@ -83,6 +83,7 @@ class AuditSession:
         source = str(settings.config_path or "finops.yaml")
         self.rulebook = Rulebook(settings.rules, source, config.rootpath)
         self.rules: dict[str, Rule] = {}
+        self.run.known_rules = lambda: {rule.id for rule in self.rules.values()} | self.rulebook.ids()
         self.worker = hasattr(config, "workerinput")
         self.controller = bool(getattr(config.option, "tx", None)) and not self.worker
         self._ending = ""

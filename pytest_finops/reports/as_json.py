@@ -25,6 +25,7 @@ from ..audit import (
     PriceUsage,
     RuleTally,
     Totals,
+    Upkeep,
 )
 from ..errors import AuditError
 from ..findings import Finding, Note, PriceLine, cents
@@ -240,6 +241,7 @@ def to_builtins(audit: Audit) -> dict[str, Any]:
             "holds": audit.gate.holds,
             "reasons": list(audit.gate.reasons),
         },
+        "upkeep": [dataclasses.asdict(entry) for entry in audit.upkeep],
         "warnings": list(audit.warnings),
     }
 
@@ -366,6 +368,7 @@ class _Reader:
                 self.mapping(data["prices"], "prices", _names(PriceUsage)), PriceUsage, "prices"
             ),
             gate=self.convert(self.mapping(data["gate"], "gate", _names(Gate)), Gate, "gate", ("counted",)),
+            upkeep=self.rows(data, "upkeep", Upkeep) if "upkeep" in data else (),
         )
 
     def usage(self, value: Any) -> ApiUsage:
