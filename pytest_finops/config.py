@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .documents import LINE, Node, Problems, compose, suggestion
 from .options import BY_KEY, OPTIONS, SEVERITIES, Option, amount, count, factor, positive
@@ -154,12 +154,15 @@ def has_target(settings: Settings) -> bool:
     """Return whether the command line, ``FINOPS_PROFILE`` or a named file says what to audit."""
     if settings.demo or settings.inventory is not None or settings.accounts_are_targets:
         return True
+    return names_targets(settings, "profile") or names_targets(settings, "role")
+
+
+def names_targets(settings: Settings, field: Literal["profile", "role"]) -> bool:
+    """Return whether profiles (roles) are targets: given on the command line, in FINOPS_PROFILE or a named file."""
+    origin = settings.origins.get(field)
     named = settings.config_file if settings.origins.get("config_file") == COMMAND_LINE else None
-    for name, value in (("profile", settings.profile), ("role", settings.role)):
-        origin = settings.origins.get(name)
-        if value and (origin == COMMAND_LINE or _from_named(origin, named)):
-            return True
-    return bool(settings.profile) and settings.origins.get("profile") == ENVIRONMENT
+    given = origin == COMMAND_LINE or _from_named(origin, named)
+    return bool(getattr(settings, field)) and (given or (field == "profile" and origin == ENVIRONMENT))
 
 
 def _together(merged: Mapping[str, Any], problems: Problems) -> None:

@@ -44,7 +44,10 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the cure for an unknown ``word``: the closest of ``known``, or all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}"
+    if close:
+        return f"did you mean {close[0]}?"
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return f"known are {', '.join(names[:20])}{more}"
 
 
 class Node:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import __version__, baseline, gate, overlaps, priorities, totals, upkeep
+from . import __version__, baseline, gate, last_discovery, overlaps, priorities, totals, upkeep
 from .audit import Account, ApiUsage, Audit, BlindSpot, CheckRow, PriceUsage, RuleTally
 from .classify import classify_all
 from .collector.executor import Collector, LiveSource, SavedSource, Source
@@ -145,6 +145,8 @@ class AuditRun:
             self.discovery = resolving.offline_targets(self.settings, self.now)
         else:
             self.discovery = resolving.discover(self.settings, self._aws(), self.now)
+            kept = resolving.to_plain(self.discovery.targets)
+            last_discovery.save(self.settings, kept, len(self.discovery.failed), self.now)
         assert self.discovery is not None
         self.discovery.payer = self.discovery.payer or (
             self.discovery.targets[0].account_id if self.discovery.targets else None
@@ -490,18 +492,21 @@ class AuditRun:
                 key = (check.rule.id, target.account_id, target.region)
                 self.expected_rows[key] = None
                 self.rows.setdefault(key, Row(rule_id=key[0], account_id=key[1], region=key[2]))
-        for name, fault in self.discovery.failed if self.discovery else ():
+        for one in self.discovery.failed if self.discovery else ():
             for rule_id in (
                 dict.fromkeys(check.rule.id for check in self.plan.checks if self.plan) if self.plan else ()
             ):
-                row = Row(rule_id=rule_id, account_id=name, region=GLOBAL, outcome="error", reason=str(fault))
+                row = Row(
+                    rule_id=rule_id, account_id=one.name, region=GLOBAL, outcome="error", reason=str(one.fault)
+                )  # fmt: skip
                 self.rows[row.key] = row
 
     def blind_spots(self) -> tuple[BlindSpot, ...]:
         """Return every call that did not answer, once, with the rules that could not look."""
         found: dict[tuple[str, str, str, str, str], tuple[Fault, dict[str, None]]] = {}
-        for name, fault in self.discovery.failed if self.discovery else ():
-            entry = found.setdefault((name, GLOBAL, "sts", "get_caller_identity", fault.code), (fault, {}))
+        for one in self.discovery.failed if self.discovery else ():
+            place = (one.name, GLOBAL, one.service, one.operation, one.fault.code)
+            entry = found.setdefault(place, (one.fault, {}))
             entry[1].update(dict.fromkeys(check.rule.id for check in (self.plan.checks if self.plan else ())))
         for check in self.plan.checks if self.plan and self.collected else ():
             if check.skip:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from . import last_discovery
 from .collector.faults import CallFault, Fault
+from .config import names_targets
+from .documents import LINE, Problems, suggestion
 from .errors import CollectError, ConfigError
 from .resources import GLOBAL, Target
 
@@ -26,79 +28,253 @@ class TargetSet:
     targets: tuple[Target, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """One account to enter: how, and what is known of it before AWS is asked.
+
+    ``name`` is what people call it (a profile, a configured name, an id); ``place`` is where its entry stands.
+    """
+
+    name: str
+    login: Login
+    account_id: str | None = None
+    place: str = ""
+
+    @property
+    def words(self) -> set[str]:
+        """Everything that --finops-accounts may call it."""
+        profile = None if self.login.role else self.login.profile
+        return {word for word in (self.name, self.account_id, profile) if word}
+
+
+@dataclass(frozen=True, slots=True)
+class Unentered:
+    """An account that could not be entered: its id, or else its name, and which call failed."""
+
+    name: str
+    fault: Fault
+    service: str = "sts"
+    operation: str = "get_caller_identity"
+
+
 @dataclass(slots=True)
 class Discovery:
     """What resolving found: targets, how to log in to each account, and the accounts that could not be entered."""
 
     targets: list[Target] = field(default_factory=list)
     logins: dict[str, Login] = field(default_factory=dict)
-    failed: list[tuple[str, Fault]] = field(default_factory=list)
+    failed: list[Unentered] = field(default_factory=list)
     auditor: Login | None = None
     said: list[str] = field(default_factory=list)
     payer: str | None = None
 
 
 def discover(settings: Settings, aws: Aws, now: datetime) -> Discovery:
-    """Ask STS who we are and EC2 which regions are enabled, for every login of the settings.
+    """Ask STS who we are and EC2 which regions are enabled, for every account of the settings.
 
-    :raises ConfigError: when no account at all can be entered, or a region does not exist.
+    :raises ConfigError: when no account at all can be entered, or a name of the settings does not exist.
     """
     found = Discovery()
-    for name, login in logins_of(settings):
+    problems = Problems()
+    words: set[str] = set()
+    failed: list[tuple[Entrance, Unentered]] = []
+    for entrance in entrances(settings):
+        # An account that is not wanted need not be asked who it is, where that is known.
+        if entrance.account_id and not _wanted(settings, entrance.words | _called(settings, entrance)):
+            words |= entrance.words | _called(settings, entrance)
+            continue
+        service, operation = "sts", "get_caller_identity"
+        account = entrance.account_id or entrance.name
         try:
-            account, partition = _identity(aws, login)
-            names = _regions(aws, login, account, partition, settings.regions)
+            account, partition = _identity(aws, entrance.login)
+            service, operation = "ec2", "describe_regions"
+            names = _regions(aws, entrance.login, account, partition, settings)
         except (CallFault, CollectError) as error:
             fault = error.fault if isinstance(error, CallFault) else Fault("denied", error.code, str(error))
-            found.failed.append((login.role.split(":")[4] if login.role else name, fault))
+            failed.append((entrance, Unentered(account, fault, service, operation)))
+            words |= entrance.words
             continue
-        if settings.accounts and account not in settings.accounts:
-            found.said.append(f"account {account} left out by --finops-accounts")
+        if entrance.account_id not in (None, account):
+            problems.add(
+                entrance.place,
+                f"{entrance.name} enters account {account}, not {entrance.account_id}; correct id or the way in",
+            )
+            continue
+        known = {account, *entrance.words, *_called(settings, replace(entrance, account_id=account))}
+        words |= known
+        if not _wanted(settings, known):
+            found.said.append(f"account {account} left out by {said_by(settings, 'accounts')}")
             continue
         if account in found.logins:
-            found.said.append(f"account {account} is named twice: {name} adds nothing")
+            found.said.append(f"account {account} is named twice: {entrance.name} adds nothing")
             continue
-        found.logins[account] = login
-        found.auditor = found.auditor or login
-        shown = configured_name(settings, account) or (name if not login.role else account)
+        found.logins[account] = entrance.login
+        found.auditor = found.auditor or entrance.login
+        shown = entrance.login.profile if not entrance.login.role else None
+        shown = (
+            shown or configured_name(settings, account) or (account if entrance.login.role else entrance.name)
+        )
         found.targets += [
             Target(account_id=account, region=region, name=shown, partition=partition, now=now)
             for region in names
         ]
-    if found.failed and not found.logins:
-        lines = "\n".join(f"  {name}: {_advice(fault)}" for name, fault in found.failed)
-        raise ConfigError(f"no account could be entered:\n{lines}")
-    if not found.targets:
-        raise ConfigError("no target is left: --finops-accounts and --finops-regions exclude everything")
-    found.targets = unique_names(found.targets)
+    problems.raise_any()
+    if failed and (not found.logins or set(settings.accounts) - words):
+        lines = "\n".join(f"  {entrance.name}: {_advice(one.fault)}" for entrance, one in failed)
+        what = f"{said_by(settings, 'accounts')} names an account that was not found, and these could not be entered"
+        raise ConfigError(f"{what if found.logins else 'no account could be entered'}:\n{lines}")
+    _check_accounts(settings, words)
+    # Where all wanted accounts were found, one that cannot be entered is not among them.
+    found.failed = [one for entrance, one in failed if _wanted(settings, {one.name, *entrance.words})]
+    found.targets = unique_names(_narrowed(found.targets, settings))
     return found
 
 
-def logins_of(settings: Settings) -> list[tuple[str, Login]]:
-    """Return (name, login) of every account that the settings name."""
+def entrances(settings: Settings) -> list[Entrance]:
+    """Return every account that the settings name, in order: profiles, roles, accounts of a named file.
+
+    The first profile is the way into roles where there are any; it is not audited itself then.
+
+    :raises ConfigError: when they name none.
+    """
     from .collector.aws import Login
 
-    profiles = list(settings.profile)
-    first = None if not profiles or profiles[0] == "env" else profiles[0]
-    found: list[tuple[str, Login]] = []
-    if not settings.role:
-        found = [(profile, Login(profile=None if profile == "env" else profile)) for profile in profiles]
+    entries = list(settings.account_entries) if settings.accounts_are_targets else []
+    profiles: list[str | None] = [None if name == "env" else name for name in settings.profile]
+    if not profiles:
+        profiles += [str(entry["profile"]) for entry in entries if entry.get("profile")][:1]
+    first = profiles[0] if profiles else None
+    has_roles = bool(settings.role) or any(entry.get("role") for entry in entries)
+    found: list[Entrance] = []
+    if names_targets(settings, "profile"):
+        found += [
+            Entrance(profile, Login(profile=None if profile == "env" else profile))
+            for profile in settings.profile[1 if has_roles else 0 :]
+        ]
     for role in settings.role:
-        parts = role.split(":")
-        if len(parts) < 6 or parts[2] != "iam":
-            raise ConfigError(
-                f"--finops-role {role!r} is not a role ARN like arn:aws:iam::123456789012:role/audit"
-            )
-        found.append((parts[4], Login(profile=first, role=role, external_id=settings.external_id)))
+        account = _role_account(role, said_by(settings, "role"))
+        found.append(
+            Entrance(account, Login(profile=first, role=role, external_id=settings.external_id), account)
+        )
+    file = _file(settings)
+    for index, entry in enumerate(entries):
+        place = f"{file}:{entry[LINE]}: accounts[{index}]"
+        known = str(entry["id"]) if entry.get("id") else None
+        if entry.get("role"):
+            account = _role_account(str(entry["role"]), f"{place}.role")
+            if known not in (None, account):
+                raise ConfigError(
+                    f"{place}: the role is in account {account}, not {known}; correct one of them"
+                )
+            login = Login(profile=first, role=str(entry["role"]), external_id=settings.external_id)
+            found.append(Entrance(str(entry.get("name") or account), login, account, place))
+        elif entry.get("profile"):
+            profile = str(entry["profile"])
+            login = Login(profile=None if profile == "env" else profile)
+            found.append(Entrance(str(entry.get("name") or profile), login, known, place))
+    if not found:
+        raise ConfigError(
+            f"{file}: no account has a profile or a role, so none can be entered; add one, or --finops-profile"
+        )
     return found
+
+
+def _role_account(role: str, place: str) -> str:
+    parts = role.split(":")
+    if len(parts) < 6 or parts[2] != "iam":
+        raise ConfigError(f"{place}: {role!r} is not a role ARN like arn:aws:iam::123456789012:role/audit")
+    return parts[4]
+
+
+def _file(settings: Settings) -> str:
+    return settings.origins.get("account_entries", "").rpartition(":")[0] or "finops.yaml"
+
+
+def said_by(settings: Settings, field: str) -> str:
+    """Return what a message calls the place where an option was given: its flag, variable or file and line."""
+    from .options import OPTIONS
+
+    option = next(option for option in OPTIONS if option.field == field)
+    origin = settings.origins.get(field, "")
+    if origin == "environment":
+        return option.variable
+    return f"{origin}: {option.key}" if ":" in origin else option.flag
 
 
 def configured_name(settings: Settings, account: str) -> str | None:
     """Return the name that finops.yaml gives an account."""
     for entry in settings.account_entries:
-        if str(entry.get("id")) == account and entry.get("name"):
+        if _is(entry, account) and entry.get("name"):
             return str(entry["name"])
     return None
+
+
+def _is(entry: Mapping[str, Any], account: str) -> bool:
+    """Whether an entry of finops.yaml speaks of this account."""
+    role = str(entry.get("role") or "")
+    return str(entry.get("id")) == account or (bool(role) and role.split(":")[4:5] == [account])
+
+
+def _called(settings: Settings, entrance: Entrance) -> set[str]:
+    name = configured_name(settings, entrance.account_id or "")
+    return {name} if name else set()
+
+
+def _wanted(settings: Settings, words: set[str]) -> bool:
+    return not settings.accounts or bool(words & set(settings.accounts))
+
+
+def _check_accounts(settings: Settings, known: Iterable[str]) -> None:
+    problems = Problems()
+    words = set(known)
+    for name in settings.accounts:
+        if name not in words:
+            problems.add(
+                said_by(settings, "accounts"), f"there is no account {name!r}; {suggestion(name, words)}"
+            )
+    problems.raise_any()
+
+
+def _check_regions(settings: Settings, partition: str, known: Iterable[str] = ()) -> None:
+    problems = Problems()
+    names = {*partition_regions(partition), *known}
+    wanted = [(said_by(settings, "regions"), region) for region in settings.regions]
+    for index, entry in enumerate(settings.account_entries):
+        place = f"{_file(settings)}:{entry[LINE]}: accounts[{index}].regions"
+        wanted += [(place, region) for region in entry.get("regions") or ()]
+    for place, region in wanted:
+        if region != "enabled" and region not in names:
+            text = f"there is no region {region!r} in partition {partition}"
+            problems.add(place, f"{text}; {suggestion(region, names)}")
+    problems.raise_any()
+
+
+def _narrowed(targets: Iterable[Target], settings: Settings) -> list[Target]:
+    """Keep the regions of --finops-regions, and of an account's own list in finops.yaml.
+
+    :raises ConfigError: when nothing is left.
+    """
+    listed = list(targets)
+    kept = []
+    for target in listed:
+        lists = [
+            settings.regions,
+            *(e.get("regions") or () for e in settings.account_entries if _is_target(e, target)),
+        ]
+        if target.region == GLOBAL or all(
+            not names or "enabled" in names or target.region in names for names in lists
+        ):
+            kept.append(target)
+    if not kept:
+        known = ", ".join(sorted({f"{t.account_id}/{t.region}" for t in listed}))
+        raise ConfigError(
+            f"no target is left: --finops-accounts and --finops-regions exclude everything of {known}"
+        )
+    return kept
+
+
+def _is_target(entry: Mapping[str, Any], target: Target) -> bool:
+    return _is(entry, target.account_id) or (not entry.get("id") and entry.get("profile") == target.name)
 
 
 def _advice(fault: Fault) -> str:
@@ -121,27 +297,18 @@ def _identity(aws: Aws, login: Login) -> tuple[str, str]:
     return str(answer["Account"]), str(answer.get("Arn", "arn:aws:")).split(":")[1]
 
 
-def _regions(aws: Aws, login: Login, account: str, partition: str, wanted: Sequence[str]) -> list[str]:
-    if wanted and "enabled" not in wanted:
-        known = partition_regions(partition)
-        for region in wanted:
-            if region not in known:
-                close = difflib.get_close_matches(region, known, 1)
-                hint = f": did you mean {close[0]}?" if close else ""
-                raise ConfigError(
-                    f"--finops-regions: there is no region {region!r} in partition {partition}{hint}"
-                )
+def _regions(aws: Aws, login: Login, account: str, partition: str, settings: Settings) -> list[str]:
+    _check_regions(settings, partition)
+    if settings.regions and "enabled" not in settings.regions:
+        # A region that is asked for but not enabled stays: its calls say so, loudly.
+        return list(settings.regions)
     region = aws.session(login).region_name or endpoint_of(partition)
     answer = aws.call(login, account, region, "ec2", "describe_regions", {"AllRegions": False})
-    enabled = sorted(
+    return sorted(
         str(entry["RegionName"])
         for entry in answer.get("Regions", ())
         if entry.get("OptInStatus", "opted-in") in ("opted-in", "opt-in-not-required")
     )
-    if not wanted or "enabled" in wanted:
-        return enabled
-    # A region that is asked for but not enabled stays: its calls say so, loudly.
-    return list(dict.fromkeys(wanted))
 
 
 def endpoint_of(partition: str) -> str:
@@ -157,15 +324,37 @@ def partition_regions(partition: str = "aws") -> list[str]:
 
 
 def offline_targets(settings: Settings, now: datetime) -> Discovery:
-    """Return targets without asking AWS: configured regions, or else botocore's regions of the partition."""
-    regions = [r for r in settings.regions if r != "enabled"] or partition_regions()
+    """Return targets without asking AWS: the last discovery, configured regions, or else all of the partition.
+
+    :raises ConfigError: when a name of the settings does not exist.
+    """
+    last = last_discovery.load(settings, now)
+    if last is not None:
+        targets, text, wider = last
+        return Discovery(
+            targets=unique_names(filter_targets(targets, settings) if wider else targets), said=[text]
+        )
     found = Discovery()
-    for name, login in logins_of(settings):
-        account = login.role.split(":")[4] if login.role else name
-        found.logins[account] = login
-        found.targets += [Target(account_id=account, region=r, name=name, now=now) for r in regions]
-    source = "the configured regions" if settings.regions else "all regions that botocore knows"
-    found.said.append(f"AWS was not asked: {source}")
+    words: set[str] = set()
+    for entrance in entrances(settings):
+        account = entrance.account_id or entrance.name
+        known = entrance.words | _called(settings, entrance)
+        words |= known
+        if not _wanted(settings, known):
+            continue
+        partition = entrance.login.role.split(":")[1] if entrance.login.role else "aws"
+        _check_regions(settings, partition)
+        regions = [r for r in settings.regions if r != "enabled"] or partition_regions(partition)
+        shown = configured_name(settings, account) or (account if entrance.login.role else entrance.name)
+        found.logins[account] = entrance.login
+        found.targets += [
+            Target(account_id=account, region=r, name=shown, partition=partition, now=now) for r in regions
+        ]
+    _check_accounts(settings, words)
+    found.targets = unique_names(_narrowed(found.targets, settings))
+    configured = settings.regions or any(entry.get("regions") for entry in settings.account_entries)
+    source = "the configured regions" if configured else "all regions that botocore knows"
+    found.said.append(f"AWS was not asked, and no earlier discovery is kept: {source}")
     return found
 
 
@@ -189,32 +378,27 @@ def unique_names(targets: Iterable[Target]) -> list[Target]:
 
 
 def filter_targets(targets: Iterable[Target], settings: Settings) -> list[Target]:
-    """Keep what --finops-accounts and --finops-regions name (replays and the demo).
+    """Keep and name what the settings say (replays and the demo).
 
-    :raises ConfigError: when nothing is left.
+    :raises ConfigError: when a name of the settings does not exist, or nothing is left.
     """
-    listed = list(targets)
-    kept = [
-        target
-        for target in listed
-        if (
-            not settings.accounts
-            or target.account_id in settings.accounts
-            or target.name in settings.accounts
-        )
-        and (
-            not settings.regions
-            or "enabled" in settings.regions
-            or target.region in settings.regions
-            or target.region == GLOBAL
-        )
-    ]
-    if listed and not kept:
-        known = ", ".join(sorted({f"{t.account_id}/{t.region}" for t in listed}))
-        raise ConfigError(
-            f"no target is left: --finops-accounts and --finops-regions exclude everything of {known}"
-        )
-    return kept
+    listed = []
+    for target in targets:
+        unnamed = target.name in ("", target.account_id)
+        name = configured_name(settings, target.account_id) if unnamed else None
+        listed.append(replace(target, name=name) if name else target)
+    words: set[str] = set()
+    kept = []
+    for target in listed:
+        name = configured_name(settings, target.account_id)
+        known = {target.account_id, target.name, *([name] if name else [])}
+        words |= known
+        if _wanted(settings, known):
+            kept.append(target)
+    _check_accounts(settings, words)
+    for partition in sorted({target.partition for target in kept}):
+        _check_regions(settings, partition, {target.region for target in listed})
+    return _narrowed(kept, settings) if kept else kept
 
 
 def grouping(targets: Sequence[Target], asked: str | None) -> str:
