@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .collector.executor import at_level
+from .collector.guard import why_refused
 from .declare import Declaration, Inventory, Metric, declaration_of
 from .errors import DeclarationError
 from .marks import MARKER, TARGETS_FIXTURE
@@ -97,11 +98,15 @@ def resolve(
 ) -> tuple[tuple[Inventory, ...], tuple[Inventory, ...], tuple[Metric, ...]]:
     """Return (subjects, inventories, metrics) of a check.
 
-    :raises DeclarationError: when the check names no inventory, or a subject that is none.
+    :raises DeclarationError: when the check names no inventory, a subject that is none, or a call that is no read.
     """
     by_name = fixture_declarations(item)
     inventories = [d for found in by_name.values() for d in found if isinstance(d, Inventory)]
     metrics = [d for found in by_name.values() for d in found if isinstance(d, Metric)]
+    for declared in inventories:
+        why = why_refused(declared.service, declared.operation)
+        if why:
+            raise DeclarationError(f"inventory {declared.name}: {declared.call} is refused: {why}")
     if subject is None and rule.resources:
         subject = rule.resources
     if subject:

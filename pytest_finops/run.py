@@ -233,7 +233,7 @@ class AuditRun:
         assert self.plan is not None
         self.collected = True
         collector = self._collector(progress, spool)
-        self.guard.allow(self._operations(self.plan.calls))
+        self.guard.allow(self.plan.calls)
         collector.inventories(self.plan.cells, self.plan.children)
         if self.settings.skip_metrics or not self.plan.series:
             planned: dict[Target, list[Any]] = {}
@@ -306,12 +306,6 @@ class AuditRun:
         folder = Path(tempfile.mkdtemp(prefix="pytest-finops-"))
         self._clean.append(folder)
         return folder
-
-    @staticmethod
-    def _operations(calls: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        from .operations import operation
-
-        return [(service, operation(service, method).name) for service, method in calls]
 
     def close(self) -> None:
         """Stop the demo endpoint and remove what was only for this run."""

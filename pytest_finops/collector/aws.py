@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -96,7 +97,9 @@ class Aws:
             else:
                 core.register_component("data_loader", self._loader)
             core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
-            self.guard.register(core, str(len(self._sessions)))
+            self.guard.register(core)
+            for role in _roles(core):
+                self.guard.allow_role(role)
             if login.keys:
                 return boto3.Session(
                     aws_access_key_id=login.keys[0],
@@ -116,6 +119,7 @@ class Aws:
 
         source = self.session(Login(profile=login.profile))
         assert login.role is not None
+        self.guard.allow_role(login.role)
         extra = {"RoleSessionName": f"pytest-finops-{self.run_id}"}
         if login.external_id:
             extra["ExternalId"] = login.external_id
@@ -304,6 +308,20 @@ class Aws:
             if attempt < TASK_TRIES:
                 self.stop.wait(self._retry_delay * 2 ** (attempt - 1))
         raise CallFault(Fault("failed", "ForeignAnswer", f"the answer has no {witness!r}: not AWS's own"))
+
+
+def _roles(core: Any) -> Iterator[str]:
+    """Yield the roles that the profile of a session takes on, its sources' roles included."""
+    environment = os.environ.get("AWS_ROLE_ARN")
+    if environment:
+        yield environment
+    profiles = core.full_config.get("profiles", {})
+    name, seen = core.profile or "default", set[str]()
+    while name in profiles and name not in seen:
+        seen.add(name)
+        if "role_arn" in profiles[name]:
+            yield str(profiles[name]["role_arn"])
+        name = profiles[name].get("source_profile", "")
 
 
 def _listed(value: Any) -> list[str]:
