@@ -31,7 +31,10 @@ def _finops_targets(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def findings(request: pytest.FixtureRequest) -> Recorder:
-    """Reports what a check finds: ``report``, ``not_evaluated``, ``note``."""
+    """Reports what a check finds: ``findings.report(volume, current_lines=[...])``, ``findings.not_evaluated(volume, reason)``.
+
+    ``findings.note(resource, text)`` says something without money. The test fails by itself when it reported.
+    """
     recorder = _run(request.config).recorder
     assert recorder is not None
     return recorder
@@ -39,7 +42,7 @@ def findings(request: pytest.FixtureRequest) -> Recorder:
 
 @pytest.fixture
 def rule(request: pytest.FixtureRequest) -> BoundRule:
-    """The rule of the check: its thresholds and metadata, as the YAML file and ``finops.yaml`` say."""
+    """The rule of the check, as its YAML file and ``finops.yaml`` say: ``rule.holds(volume)``, ``rule.value_of("age_days")``."""
     bound = _run(request.config).bound_rule
     assert bound is not None
     return bound
@@ -47,5 +50,8 @@ def rule(request: pytest.FixtureRequest) -> BoundRule:
 
 @pytest.fixture
 def prices(request: pytest.FixtureRequest) -> PriceBook:
-    """List prices of the audit: ``prices.line(dimension, resource, quantity, **attributes)``, in USD a month."""
+    """List prices in USD a month: ``prices.line("ec2.ipv4.idle", address, 730)``, a line with SKU, source and date.
+
+    Attributes of the dimension follow as keywords; a price that nobody knows is a line whose amount is None.
+    """
     return _run(request.config).prices

@@ -74,6 +74,17 @@ class Inventory:
         """The call as boto3 names it: ``ec2.describe_volumes``."""
         return f"{self.service}.{self.operation}"
 
+    def facts(self, function: Callable[..., Any]) -> str:
+        """Return for people what is asked and what comes of it."""
+        made = inspect.signature(function).return_annotation
+        row = re.sub(r"^list\[(\w+)\]$", r"\1", made) if isinstance(made, str) else ""
+        kind = getattr(function.__globals__.get(row), "type_name", "")
+        rows = (
+            f"{row} ({kind}) rows from" if kind else f"{row} rows from" if row.isidentifier() else "Rows from"
+        )
+        asked = f"one call per {self.level}" if self.per is None else f"asked for {self.per}"
+        return f"{rows} {self.call}, {asked}."
+
     def rows(self, page: Page) -> list[Row]:
         """Return the rows of one page: what the fixture's body made of it, or plain default rows."""
         made = self.parse(page)
@@ -101,6 +112,11 @@ class Metric:
     optional: bool = False
     description: str = ""
 
+    def facts(self, function: Callable[..., Any]) -> str:
+        """Return for people what is asked and of what."""
+        statistics = " and ".join(self.statistics)
+        return f"{statistics} of {self.namespace} {self.metric_name} for {self.of}, from cloudwatch.get_metric_data (billable)."
+
     def dimensions_of(self, resource: object) -> tuple[tuple[str, str], ...]:
         """Return the CloudWatch dimensions of ``resource`` as sorted pairs."""
         return tuple(
@@ -109,6 +125,12 @@ class Metric:
 
 
 Declaration = Inventory | Metric
+
+
+def _documented(function: Callable[..., Any], declaration: Declaration) -> str:
+    """Return the body's docstring with the call in its first paragraph, which is what ``pytest --fixtures`` shows."""
+    first, gap, rest = declaration.description.partition("\n\n")
+    return f"{first}\n{declaration.facts(function)}{gap}{rest}"
 
 
 def _fixture(declaration: Declaration, function: Callable[..., Any], parents: Sequence[str]) -> Any:
@@ -125,7 +147,7 @@ def _fixture(declaration: Declaration, function: Callable[..., Any], parents: Se
     supply.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     )
-    del supply.__wrapped__  # type: ignore[attr-defined]  # pytest would read the body's arguments through it
+    supply.__doc__ = _documented(function, declaration)
     setattr(supply, MARK, declaration)
     return pytest.fixture(scope="session", name=declaration.name)(supply)
 

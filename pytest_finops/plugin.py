@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 #: The check session of this process, once a check or an option asked for one.
 SESSION: pytest.StashKey[AuditSession] = pytest.StashKey()
-MARKERS = (
-    f"{MARKER}(id, subject=None): joins a test to the rule of a YAML rule file; use @finops.rule",
-)  # fmt: skip
+#: What ``pytest --markers`` prints; its reader may never have heard of this plugin.
+RULE_MARKER = (
+    f"{MARKER}(rule_id, subject=None): judge a test of AWS cost by the rule 'rule_id' of a YAML rule file beside it or shipped; "
+    "it then runs once per account and region of an audit (--finops-profile, --finops-demo). 'subject' names the "
+    "inventory fixture whose resources are judged, by default the test's first one. Written through the package: "
+    'import pytest_finops as finops; @finops.rule("ebs-unattached"). Select all such tests with -m finops_rule. '
+    "See https://github.com/pytest-finops/pytest-finops/blob/main/docs/extending.md"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,17 +41,17 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; start an audit if the command line or FINOPS_PROFILE asks for one."""
-    for marker in MARKERS:
-        config.addinivalue_line("markers", marker)
+    config.addinivalue_line("markers", RULE_MARKER)
+    if config.option.showfixtures or config.option.show_fixtures_per_test:
+        from .session import register_fixtures
+
+        register_fixtures(config)
+        return
     asked = any(
         name.startswith("finops_") and value not in (None, []) for name, value in vars(config.option).items()
     )
     if asked or os.environ.get("FINOPS_PROFILE"):
         start(config)
-    elif config.option.showfixtures or config.option.show_fixtures_per_test:
-        from .session import register_fixtures
-
-        register_fixtures(config)
 
 
 def start(config: pytest.Config) -> AuditSession:

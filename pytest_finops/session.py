@@ -28,8 +28,6 @@ from .rulebook import Rulebook, shipped_checks
 from .rules import Rule
 from .run import RUN, AuditRun, blind_message, findings_message
 
-FIXTURE_MODULES = ("addresses", "ebs", "ec2", "elb", "nat", "rds")
-
 CHECK: pytest.StashKey[Check] = pytest.StashKey()
 STATE: pytest.StashKey[ItemState] = pytest.StashKey()
 
@@ -50,9 +48,11 @@ class ItemState:
 def register_fixtures(config: pytest.Config) -> None:
     """Register the inventory fixtures and findings, rule and prices: on demand, never in unrelated runs."""
     from importlib import import_module
+    from pkgutil import iter_modules
 
-    names = ["pytest_finops.check_fixtures", *(f"pytest_finops.fixtures.{name}" for name in FIXTURE_MODULES)]
-    for name in names:
+    package = import_module("pytest_finops.fixtures")
+    names = [f"{package.__name__}.{module.name}" for module in iter_modules(package.__path__)]
+    for name in ["pytest_finops.check_fixtures", *names]:
         if not config.pluginmanager.has_plugin(name):
             config.pluginmanager.register(import_module(name), name)
 
@@ -195,13 +195,20 @@ class AuditSession:
             TARGETS_FIXTURE, sets, indirect=True, ids=[one.id for one in sets], scope="session"
         )
 
+    def _only_looks(self) -> bool:
+        """Whether pytest is asked what there is, and nothing will be judged: then AWS is asked nothing."""
+        option = self.config.option
+        return bool(
+            option.collectonly or option.showfixtures or option.show_fixtures_per_test or option.setuponly
+        )
+
     def _discover(self) -> bool:
         """Resolve the targets on the first check; a mistake is told once, after collection."""
         if self.run.discovery is not None:
             return True
         if self._undiscovered:
             return False
-        offline = bool(self.config.option.collectonly or self.settings.estimate_cost)
+        offline = self.settings.estimate_cost or self._only_looks()
         try:
             self.run.discover(offline)
         except (ConfigError, AuditError) as error:
@@ -252,6 +259,10 @@ class AuditSession:
         """Make the plan, from what is selected now."""
         if not self.has_target or self.run.discovery is None:
             return
+        if self.config.option.setuponly:
+            # Fixtures have nothing to hold: --setup-only shows of checks what --setup-plan shows.
+            self.config.option.setupplan = True
+            return
         checks: list[Check] = []
         for item in session.items:
             marked = plan.marked_rule(item)
@@ -282,8 +293,13 @@ class AuditSession:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Collect from AWS before the first test; a prediction stops here."""
         ready = not (session.testsfailed and not session.config.option.continue_on_collection_errors)
-        quiet = self.config.option.collectonly or self.config.option.setupplan or self.config.option.setuponly
-        if self.run.plan and self.run.plan.checks and ready and not quiet and not self.controller:
+        if (
+            self.run.plan
+            and self.run.plan.checks
+            and ready
+            and not self._only_looks()
+            and not self.controller
+        ):
             if self.settings.estimate_cost:
                 self._estimate()
             else:
@@ -301,12 +317,7 @@ class AuditSession:
         if not self.controller or session is None or not self.has_target:
             return
         session.perform_collect()
-        if (
-            self.run.plan
-            and self.run.plan.checks
-            and not session.testsfailed
-            and not config.option.collectonly
-        ):
+        if self.run.plan and self.run.plan.checks and not session.testsfailed and not self._only_looks():
             self._collect(spool=True)
         session.items = []
         session.testscollected = 0
@@ -685,7 +696,7 @@ class AuditSession:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Freeze the audit, judge it by the gate, write the reports."""
         run = self.run
-        if self.worker or run.discovery is None or run.plan is None or self.config.option.collectonly:
+        if self.worker or run.discovery is None or run.plan is None or self._only_looks():
             return
         if self.settings.dry_run or self.settings.estimate_cost:
             blind = [cell for cell in run.store.cells.values() if cell.fault is not None]
