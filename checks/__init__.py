@@ -1,1 +1,1 @@
-
+"""The shipped checks: what we judge, one folder per category."""

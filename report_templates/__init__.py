@@ -1,1 +1,1 @@
-
+"""The shipped templates: what reports say."""

@@ -1,1 +1,1 @@
-
+"""Checks of virtual machines."""

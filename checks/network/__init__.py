@@ -1,1 +1,1 @@
-
+"""Checks of addresses, gateways and load balancers."""

@@ -1,1 +1,1 @@
-
+"""Checks of volumes and snapshots."""
