@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import functools
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 import pytest_finops
 
@@ -78,6 +76,11 @@ ROOMS = rooms()
 MODULES = sorted(path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py"))
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def dotted(path: Path) -> str:
     """Return the name under which a file is installed."""
     folder, *rest = path.relative_to(ROOT).with_suffix("").parts
@@ -95,9 +98,10 @@ def room_of(module: str) -> Room:
     return fitting[0]
 
 
-def imports(path: Path) -> Iterator[Import]:
-    """Yield what a module imports; what is imported for type checkers only is no import."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def imports(path: Path) -> list[Import]:
+    """Return what a module imports; what is imported for type checkers only is no import."""
+    tree = parsed(path)
     inside = path.name == "__init__.py"
     package = dotted(path).split(".")
     for_types = {
@@ -112,43 +116,48 @@ def imports(path: Path) -> Iterator[Import]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for inner in ast.walk(node)
     }
+    found = []
     for node in ast.walk(tree):
         if node in for_types:
             continue
+        at_load = node not in lazy
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield Import(alias.name, "", node not in lazy, node.lineno)
+            found += [Import(alias.name, "", at_load, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + inside] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
             for alias in node.names:
                 deeper = f"{module}.{alias.name}"
-                if deeper in NAMES:
-                    yield Import(deeper, "", node not in lazy, node.lineno)
-                else:
-                    yield Import(module, alias.name, node not in lazy, node.lineno)
+                asked = (deeper, "") if deeper in NAMES else (module, alias.name)
+                found.append(Import(*asked, at_load, node.lineno))
+    return found
 
 
 def label(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=label)
-def test_a_module_imports_what_its_room_may(path: Path) -> None:
-    room = room_of(dotted(path))
+def test_a_module_imports_what_its_room_may() -> None:
     wrong = []
-    for one in imports(path):
-        top = one.module.partition(".")[0]
-        if top in sys.stdlib_module_names:
-            continue
-        if top != "pytest_finops":
-            if top not in room.elsewhere or (one.at_load and top in HEAVY and room.name != "testing"):
-                wrong.append(one)
-        elif "public" in room.imports and one.module == "pytest_finops":
-            if one.name and one.name not in pytest_finops.__all__:
-                wrong.append(one)
-        elif one.name != "__version__" and room_of(one.module).name not in room.imports:
-            wrong.append(one)
+    for path in MODULES:
+        room = room_of(dotted(path))
+        for one in imports(path):
+            top = one.module.partition(".")[0]
+            if top in sys.stdlib_module_names:
+                continue
+            if top != "pytest_finops":
+                fine = top in room.elsewhere and (
+                    not one.at_load or top not in HEAVY or room.name == "testing"
+                )
+            elif one.module == "pytest_finops" and "public" in room.imports:
+                fine = not one.name or one.name in pytest_finops.__all__
+            else:
+                fine = one.name == "__version__" or room_of(one.module).name in room.imports
+            if not fine:
+                wrong.append(
+                    f"{label(path)}:{one.line} ({room.name}) imports {one.module} {one.name}".rstrip()
+                )
+
     assert wrong == []
 
 
@@ -166,63 +175,62 @@ def test_every_entry_of_the_table_stands_for_something() -> None:
         assert {name for name in room.elsewhere if (room.name, name) not in used} == set()
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if "pytest_finops" not in p.parts[-3:]], ids=label)
-def test_checks_and_fixtures_use_public_names_only(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    used = {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("finops", "pytest_finops")
-    }  # fmt: skip
+def test_checks_and_fixtures_use_public_names_only() -> None:
+    wrong = [
+        f"{label(path)}:{node.lineno} uses finops.{node.attr}"
+        for path in MODULES
+        if path.relative_to(ROOT).parts[0] in ("checks", "fixtures")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("finops", "pytest_finops")
+        if node.attr not in pytest_finops.__all__
+    ]
 
-    assert used <= set(pytest_finops.__all__)
-
-
-@pytest.mark.parametrize("path", MODULES, ids=label)
-def test_a_module_says_its_duty_in_its_first_line(path: Path) -> None:
-    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-
-    assert said.splitlines()[:1], "no docstring"
-    assert said.splitlines()[0].endswith(".")
-
-
-@pytest.mark.parametrize("path", MODULES, ids=label)
-def test_money_is_never_a_float(path: Path) -> None:
-    money = re.compile(r"(^|_)(cost|price|amount|savings?|saved|usd|money|monthly)(_|$)")
-    wrong = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.arg):
-            typed = [(node.arg, node.annotation)]
-        elif isinstance(node, ast.AnnAssign):
-            typed = [(ast.unparse(node.target), node.annotation)]
-        elif isinstance(node, ast.FunctionDef):
-            typed = [(node.name, node.returns)]
-        else:
-            typed = []
-        wrong += [
-            name for name, kind in typed if kind and money.search(name) and "float" in ast.unparse(kind)
-        ]
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Decimal":
-            wrong += [
-                ast.unparse(node)
-                for a in node.args
-                if isinstance(a, ast.Constant) and isinstance(a.value, float)
-            ]
-            wrong += [ast.unparse(node) for a in node.args if ast.unparse(a).startswith("float(")]
     assert wrong == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=label)
-def test_time_is_passed_in(path: Path) -> None:
-    """One place reads the clock for the audit; the stand-in for AWS has one of its own."""
-    reads = {
-        ast.unparse(node.func)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    } & {"datetime.now", "datetime.utcnow", "date.today", "time.time", "datetime.today"}
+def test_a_module_says_its_duty_in_its_first_line() -> None:
+    silent = []
+    for path in MODULES:
+        said = (ast.get_docstring(parsed(path)) or "").splitlines()
+        if not said or not said[0].endswith("."):
+            silent.append(label(path))
 
-    if label(path) not in ("pytest_finops/run.py", "pytest_finops/testing/replay.py"):
-        assert reads == set()
+    assert silent == []
+
+
+def test_money_is_never_a_float() -> None:
+    money = re.compile(r"(^|_)(cost|price|amount|savings?|saved|usd|money|monthly)(_|$)")
+    wrong = []
+    for path in MODULES:
+        for node in ast.walk(parsed(path)):
+            name, kind, value = "", None, None
+            if isinstance(node, ast.arg):
+                name, kind = node.arg, node.annotation
+            elif isinstance(node, ast.AnnAssign):
+                name, kind = ast.unparse(node.target), node.annotation
+            elif isinstance(node, ast.FunctionDef):
+                name, kind = node.name, node.returns
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Decimal" and node.args:
+                value = node.args[0]
+            inexact = isinstance(value, ast.Constant) and isinstance(value.value, float)
+            inexact |= value is not None and ast.unparse(value).startswith("float(")
+            if inexact or (kind is not None and money.search(name) and "float" in ast.unparse(kind)):
+                wrong.append(f"{label(path)}:{node.lineno} {ast.unparse(node).splitlines()[0]}")
+
+    assert wrong == []
+
+
+def test_time_is_passed_in() -> None:
+    """One place reads the clock for the audit; the stand-in for AWS has one of its own."""
+    clocks = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time"}
+    reading = {
+        label(path)
+        for path in MODULES
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func) in clocks
+    }  # fmt: skip
+
+    assert reading <= {"pytest_finops/run.py", "pytest_finops/testing/replay.py"}
 
 
 def test_the_engine_names_no_service_of_the_fixtures() -> None:
@@ -236,7 +244,7 @@ def test_the_engine_names_no_service_of_the_fixtures() -> None:
     named = {
         (label(path), node.value)
         for path in engine
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Constant) and node.value in fixtures
     }
 
