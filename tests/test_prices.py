@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pytest_finops.errors import AuditError, ConfigError, DeclarationError
 from pytest_finops.prices import CATALOGUE, HOURS, REGION_PREFIXES, PriceBook, bundled, key
-from pytest_finops.prices.build import OUTPUT, build, main
+from pytest_finops.prices.build import OUTPUT, main
 from pytest_finops.prices.catalogue import Query, query
 from pytest_finops.prices.snapshot import digest, parse
 from pytest_finops.prices.sources import DiskCache, Limiter, Unusable, endpoint, select
@@ -198,9 +198,6 @@ def test_what_nobody_vouches_for_is_unknown_with_a_reason(
 def test_the_snapshot_is_small_whole_and_reproducible(capsys: pytest.CaptureFixture[str]) -> None:
     data = OUTPUT.read_bytes()
     assert len(data) < 400_000
-    again = build()
-    assert again == build()
-    assert gzip.decompress(again) == gzip.decompress(data)
     assert main(["--check"]) == 0
     assert "up to date" in capsys.readouterr().out
     document = json.loads(gzip.decompress(data))
@@ -242,9 +239,9 @@ def test_prefixes_are_distinct_and_anchored() -> None:
     assert len(set(REGION_PREFIXES.values())) == len(REGION_PREFIXES)
     singapore = query(key("vpc.nat.hours", "ap-southeast-1", {}))
     assert isinstance(singapore, Query)
-    assert singapore.usage_type.fullmatch("APS1-NatGateway-Hours")
+    assert singapore.fits("APS1-NatGateway-Hours")
     for other in ("APS3-NatGateway-Hours", "APS1-RegionalNatGateway-Hours", "APS1-NatGateway-Hours-X"):
-        assert not singapore.usage_type.fullmatch(other)
+        assert not singapore.fits(other)
 
 
 def test_tiers_come_unordered() -> None:

@@ -8,13 +8,14 @@ import gzip
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 
 from ..errors import ConfigError
 from . import catalogue
 from .catalogue import PriceKey
+from .ladder import Ladder
 from .snapshot import digest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,9 +24,11 @@ OUTPUT = Path(__file__).resolve().parent / "data" / "prices.json.gz"
 
 DERIVED_AS_OF = "2024-08-09"
 COROOT_AS_OF = "2024-08-09"
+LEANER_AS_OF = "2025-04-24"
+FLEXERA_AS_OF = "2026-05-20"
 
 #: A fact: key, price, source id, date.
-Fact = tuple[PriceKey, Decimal, str, str]
+Fact = tuple[PriceKey, Ladder, str, str]
 
 
 def read(path: Path) -> Iterator[dict[str, str]]:
@@ -61,7 +64,7 @@ def ec2(facts: Path) -> Iterator[Fact]:
         if same or not size.startswith("metal"):
             yield (
                 catalogue.key("ec2.instance", region, {"instance_type": instance_type}),
-                price,
+                Ladder.flat(price),
                 source,
                 as_of,
             )
@@ -87,27 +90,57 @@ def rds(facts: Path) -> Iterator[Fact]:
                 "engine": engine,
                 "multi_az": variant == "multi_az",
             }
-            yield catalogue.key("rds.instance", region, attributes), price, "coroot", COROOT_AS_OF
+            wanted = catalogue.key("rds.instance", region, attributes)
+            yield wanted, Ladder.flat(price), "coroot", COROOT_AS_OF
 
 
 def scalars(facts: Path) -> Iterator[Fact]:
-    """The hand table, and transfer between Availability Zones where both directions agree."""
+    """The hand table, transfer to the internet, and between Availability Zones where both directions agree."""
     for row in read(facts / "scalars.csv"):
         attributes = dict(pair.split("=", 1) for pair in row["attributes"].split(";") if pair)
         wanted = catalogue.key(row["dimension"], row["region"], attributes)
-        yield wanted, Decimal(row["unit_price"]), row["source"], row["as_of"]
+        yield wanted, Ladder.parse(row["unit_price"]), row["source"], row["as_of"]
     directions: dict[str, set[Decimal]] = {}
     for row in read(facts / "cross_az_coroot.csv"):
         directions.setdefault(row["region"], set()).add(Decimal(row["usd_per_gb"]))
     for region, prices in directions.items():
         if len(prices) == 1:
-            yield catalogue.key("transfer.cross_az", region, {}), prices.pop(), "coroot", COROOT_AS_OF
+            wanted = catalogue.key("transfer.cross_az", region, {})
+            yield wanted, Ladder.flat(prices.pop()), "coroot", COROOT_AS_OF
+    for row in read(facts / "internet_coroot.csv"):
+        wanted = catalogue.key("transfer.internet", row["region"], {})
+        yield wanted, Ladder.parse(row["usd_per_gb"]), "coroot", COROOT_AS_OF
+
+
+def hourly(
+    facts: Path, file: str, dimension: str, columns: Mapping[str, str], source: str, as_of: str
+) -> Iterator[Fact]:
+    """The rows of a file with one price an hour: ``columns`` maps attributes of the dimension to its columns."""
+    for row in read(facts / file):
+        attributes = {attribute: row[column] for attribute, column in columns.items()}
+        wanted = catalogue.key(dimension, row["region"], attributes)
+        yield wanted, Ladder.flat(Decimal(row["usd_per_hour"])), source, as_of
+
+
+def nodes(facts: Path) -> Iterator[Fact]:
+    """ElastiCache, OpenSearch and SageMaker: one file each, every row a price."""
+    engine = {"node_type": "node_type", "engine": "engine"}
+    yield from hourly(
+        facts, "elasticache_leanercloud.csv.gz", "elasticache.node", engine, "leanercloud", LEANER_AS_OF
+    )
+    instance = {"instance_type": "instance_type"}
+    yield from hourly(
+        facts, "opensearch_leanercloud.csv.gz", "opensearch.instance", instance, "leanercloud", LEANER_AS_OF
+    )
+    yield from hourly(
+        facts, "sagemaker_flexera.csv.gz", "sagemaker.endpoint", instance, "flexera", FLEXERA_AS_OF
+    )
 
 
 def build(facts: Path = FACTS) -> bytes:
     """Return the snapshot's bytes; the same facts give the same bytes."""
-    prices: dict[PriceKey, tuple[Decimal, str, str]] = {}
-    for part in (ec2, rds, scalars):
+    prices: dict[PriceKey, tuple[Ladder, str, str]] = {}
+    for part in (ec2, rds, nodes, scalars):
         for wanted, price, source, as_of in part(facts):
             row = catalogue.dimension(wanted.dimension)
             if wanted.region not in catalogue.REGION_PREFIXES:
@@ -116,7 +149,7 @@ def build(facts: Path = FACTS) -> bytes:
                 raise ConfigError(f"two prices for {wanted}")
             if isinstance(reason := catalogue.query(wanted), str):
                 raise ConfigError(f"{wanted}: {reason}")
-            if not row.low <= price <= row.high:
+            if not row.low <= price.unit_price <= row.high:
                 raise ConfigError(f"{wanted}: {price} is outside {row.low} to {row.high}")
             prices[wanted] = (price, source, as_of)
     origins = sorted({(source, as_of) for _, source, as_of in prices.values()})
@@ -125,7 +158,7 @@ def build(facts: Path = FACTS) -> bytes:
     for wanted in sorted(prices):
         price, source, as_of = prices[wanted]
         place = rows.setdefault(wanted.dimension, {}).setdefault(wanted.region, {})
-        place[wanted.text] = (f"{price.normalize():f}", numbers[source, as_of])
+        place[wanted.text] = (str(price.normalized()), numbers[source, as_of])
     used = {source for source, _ in origins}
     listed = {row["source"]: row for row in read(facts / "sources.csv")}
     if missing := sorted(used - listed.keys()):

@@ -17,6 +17,7 @@ from ..errors import AuditError, ConfigError
 from ..findings import PriceLine
 from . import catalogue, snapshot
 from .catalogue import PriceKey
+from .ladder import Ladder
 from .sources import (
     FRESH_DAYS,
     DiskCache,
@@ -40,11 +41,13 @@ log = logging.getLogger(__name__)
 Mode = Literal["live", "cache", "offline"]
 Source = Literal["live", "cache", "snapshot", "override", "unknown"]
 
+#: From this age on an audit says that the bundled prices are old.
+STALE_DAYS = 180
 #: From this many keys that differ in one filter only, all values of that filter are fetched at once.
 BATCH = 12
 #: Partitions whose list prices are USD and served by the commercial endpoints.
 _PRICED = frozenset({"aws", "aws-us-gov"})
-_DUMP_VERSION = 1
+_DUMP_VERSION = 2
 
 
 class Located(Protocol):
@@ -56,14 +59,19 @@ class Located(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """A resolved price; ``unit_price`` None means that none is known, and ``reason`` says why."""
+    """A resolved price; ``prices`` None means that none is known, and ``reason`` says why."""
 
-    unit_price: Decimal | None
+    prices: Ladder | None
     unit: str
     source: Source
     sku: str = ""
     as_of: str = ""
     reason: str = ""
+
+    @property
+    def unit_price(self) -> Decimal | None:
+        """The price of the first units that are not free, or None."""
+        return None if self.prices is None else self.prices.unit_price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +168,10 @@ def _override(item: Mapping[str, Any], place: str) -> Override:
     row = catalogue.CATALOGUE[dimension]
     given = {name: value for name, value in item.items() if name not in ("dimension", "region", "unit_price")}
     attributes = {name: spec.default for name, spec in row.attributes.items() if spec.default is not None}
-    if dimension == "rds.instance" and "license_model" not in given:
-        del attributes["license_model"]
+    for other, _ in row.implied.values():
+        # What follows from another attribute has no default of its own here: the entry fits all of its values.
+        if other not in given:
+            attributes.pop(other, None)
     for name, value in given.items():
         if name not in row.attributes:
             raise ConfigError(
@@ -233,6 +243,7 @@ class PriceBook:
         self._live: dict[PriceKey, Quote] = {}
         self._failed: dict[PriceKey, str] = {}
         self._used: dict[PriceKey, Price] = {}
+        self._warned: dict[str, None] = {}
         self._lock = threading.RLock()
         self._flight = threading.Lock()
 
@@ -254,25 +265,59 @@ class PriceBook:
         note: str = "",
         **attributes: object,
     ) -> PriceLine:
-        """Return a price line for ``quantity`` a month in the region of ``resource``; floats are refused."""
+        """Return a price line for ``quantity`` a month in the region of ``resource``; floats are refused.
+
+        Where the price has tiers it is that of the first ones that are not free: see :meth:`lines`.
+        """
+        price, key = self._asked(dimension, resource, quantity, attributes)
+        return _line(key, Decimal(quantity), price.unit_price, price, component, note or price.reason)
+
+    def lines(
+        self,
+        dimension: str,
+        resource: Located,
+        quantity: Decimal | int,
+        *,
+        total: Decimal | int | None = None,
+        component: str = "",
+        note: str = "",
+        **attributes: object,
+    ) -> list[PriceLine]:
+        """Return price lines for the last ``quantity`` of the ``total`` units that the account uses a month.
+
+        That is what a saving is worth: the units that go are the cheapest (or dearest) ones, and what the
+        always-free allowance covers saves nothing. Without ``total`` all units have the first paid price, and
+        where there are more tiers the line says that this is an upper bound.
+        """
+        price, key = self._asked(dimension, resource, quantity, attributes)
+        wanted, ladder = Decimal(quantity), price.prices
+        if ladder is None or total is None:
+            tiers = 0 if ladder is None else len(ladder.steps)
+            bound = "upper bound: the usage of the account, which decides the tier, is not known"
+            said = "; ".join(part for part in (note or price.reason, bound if tiers > 1 else "") if part)
+            return [_line(key, wanted, price.unit_price, price, component, said)]
+        if total < wanted:
+            raise ValueError(f"{wanted} units of {total} cannot go")
+        parts = ladder.parts(Decimal(total) - wanted, Decimal(total))
+        return [
+            _line(key, units, unit_price, price, component, note or ("" if unit_price else "free of charge"))
+            for units, unit_price in parts
+        ]
+
+    def _asked(
+        self,
+        dimension: str,
+        resource: Located,
+        quantity: Decimal | int,
+        attributes: Mapping[str, object],
+    ) -> tuple[Price, PriceKey]:
         if isinstance(quantity, bool) or not isinstance(quantity, Decimal | int):
             raise TypeError(f"a quantity is Decimal or int, not {type(quantity).__name__}")
         key = catalogue.key(dimension, resource.region, attributes)
         price = self._price(key)
         with self._lock:
             self._used[key] = price
-        return PriceLine(
-            dimension=dimension,
-            region=key.region,
-            quantity=Decimal(quantity),
-            unit=price.unit,
-            unit_price=price.unit_price,
-            source=price.source,
-            sku=price.sku,
-            as_of=price.as_of,
-            component=component,
-            note=note or price.reason,
-        )
+        return price, key
 
     def prefetch(self, keys: Iterable[PriceKey]) -> None:
         """Ask AWS for prices that are neither overridden nor freshly cached; failures leave the fallbacks."""
@@ -304,6 +349,26 @@ class PriceBook:
             unknown=count["unknown"],
             oldest_as_of=min((price.as_of for price in used if price.as_of), default=""),
         )
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what a reader of the figures must know: prices that could not be asked, old or strange ones."""
+        with self._lock:
+            said = list(self._warned)
+            snapshots = any(price.source == "snapshot" for price in self._used.values())
+        if self._list is not None and self._list.stopped:
+            said.insert(0, f"{self._list.stopped}: cached and bundled prices were used instead")
+        built = str(snapshot.bundled().header["built_at"]) if snapshots else ""
+        if built and age_days(built, self.today) > STALE_DAYS:
+            said.append(
+                f"the bundled prices are of {built}, {age_days(built, self.today)} days ago: "
+                "allow pricing:GetProducts, or upgrade"
+            )
+        return tuple(said)
+
+    def _warn(self, text: str) -> None:
+        log.warning("%s", text)
+        with self._lock:
+            self._warned[text] = None
 
     def export_usage(self) -> list[dict[str, Any]]:
         """Return what the lines used, as JSON, for :meth:`merge_usage` in the main process."""
@@ -363,7 +428,10 @@ class PriceBook:
                 best = override
         if best is not None:
             return Price(
-                unit_price=best.unit_price, unit=row.unit, source="override", reason="price of finops.yaml"
+                prices=Ladder.flat(best.unit_price),
+                unit=row.unit,
+                source="override",
+                reason="price of finops.yaml",
             )
         price = self._listed(key, row.unit)
         discount = max(
@@ -371,11 +439,12 @@ class PriceBook:
             key=lambda item: (not item.service, len(item.dimension)),
             default=None,
         )
-        if discount is None or price.unit_price is None:
+        if discount is None or price.prices is None:
             return price
+        left = (100 - discount.percent) / 100
         return replace(
             price,
-            unit_price=price.unit_price * (100 - discount.percent) / 100,
+            prices=Ladder(tuple((start, step * left) for start, step in price.prices.steps)),
             source="override",
             reason=f"{price.source} price less {discount.percent} percent by finops.yaml",
         )
@@ -386,7 +455,7 @@ class PriceBook:
         for quote, source in ((live, "live"), (cached, "cache")):
             if quote is not None:
                 return Price(
-                    unit_price=quote.unit_price,
+                    prices=quote.prices,
                     unit=unit,
                     source="live" if source == "live" else "cache",
                     sku=quote.sku,
@@ -394,15 +463,15 @@ class PriceBook:
                 )
         if partition(key.region) not in _PRICED:
             return Price(
-                unit_price=None, unit=unit, source="unknown", reason=f"{key.region} is not priced in USD"
+                prices=None, unit=unit, source="unknown", reason=f"{key.region} is not priced in USD"
             )
         known = snapshot.bundled().get(key)
         if known is not None:
-            return Price(unit_price=known.unit_price, unit=unit, source="snapshot", as_of=known.as_of)
+            return Price(prices=known.prices, unit=unit, source="snapshot", as_of=known.as_of)
         query = catalogue.query(key)
         reason = failed or (query if isinstance(query, str) else "")
         return Price(
-            unit_price=None,
+            prices=None,
             unit=unit,
             source="unknown",
             reason=f"no price is known: {reason}" if reason else "no price is known",
@@ -461,12 +530,8 @@ class PriceBook:
                 continue
             known = snapshot.bundled().get(key)
             if known is not None and not known.unit_price / 2 <= quote.unit_price <= known.unit_price * 2:
-                log.warning(
-                    "%s: the live price %s is far from %s of %s",
-                    key,
-                    quote.unit_price,
-                    known.unit_price,
-                    known.as_of,
+                self._warn(
+                    f"{key}: the live price {quote.unit_price:f} is far from {known.unit_price:f} of {known.as_of}"
                 )
             found[key] = quote
         return found
@@ -474,6 +539,15 @@ class PriceBook:
     def _fail(self, keys: Iterable[PriceKey], reason: str) -> None:
         with self._lock:
             self._failed.update(dict.fromkeys(keys, reason))
+
+
+def _line(
+    key: PriceKey, quantity: Decimal, unit_price: Decimal | None, price: Price, component: str, note: str
+) -> PriceLine:
+    return PriceLine(
+        dimension=key.dimension, region=key.region, quantity=quantity, unit=price.unit, unit_price=unit_price,
+        source=price.source, sku=price.sku, as_of=price.as_of, component=component, note=note,
+    )  # fmt: skip
 
 
 def _rank(override: Override) -> tuple[int, bool]:
@@ -490,16 +564,16 @@ def _plain(items: object) -> object:
 
 
 def _quote_data(key: PriceKey, quote: Quote) -> dict[str, Any]:
-    return {**key_data(key), "unit_price": f"{quote.unit_price:f}", "sku": quote.sku, "as_of": quote.as_of}
+    return {**key_data(key), "prices": str(quote.prices), "sku": quote.sku, "as_of": quote.as_of}
 
 
 def _quote_from(data: Mapping[str, Any]) -> tuple[PriceKey, Quote]:
-    return key_from(data), Quote(Decimal(data["unit_price"]), data["sku"], data["as_of"])
+    return key_from(data), Quote(Ladder.parse(data["prices"]), data["sku"], data["as_of"])
 
 
 def _price_data(price: Price) -> dict[str, Any]:
     return {
-        "unit_price": None if price.unit_price is None else f"{price.unit_price:f}",
+        "prices": None if price.prices is None else str(price.prices),
         "unit": price.unit,
         "source": price.source,
         "sku": price.sku,
@@ -510,7 +584,7 @@ def _price_data(price: Price) -> dict[str, Any]:
 
 def _price_from(data: Mapping[str, Any]) -> Price:
     return Price(
-        unit_price=None if data["unit_price"] is None else Decimal(data["unit_price"]),
+        prices=None if data["prices"] is None else Ladder.parse(data["prices"]),
         unit=data["unit"],
         source=data["source"],
         sku=data["sku"],

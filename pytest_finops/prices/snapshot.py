@@ -14,15 +14,21 @@ from typing import Any
 
 from ..errors import AuditError
 from .catalogue import PriceKey
+from .ladder import Ladder
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPrice:
     """One price of the snapshot, with the id of its source and the date of the price."""
 
-    unit_price: Decimal
+    prices: Ladder
     source: str
     as_of: str
+
+    @property
+    def unit_price(self) -> Decimal:
+        """The price of the first units that are not free."""
+        return self.prices.unit_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class Snapshot:
 
     def _price(self, row: tuple[str, int]) -> SnapshotPrice:
         source, as_of = self._origins[row[1]]
-        return SnapshotPrice(Decimal(row[0]), source, as_of)
+        return SnapshotPrice(Ladder.parse(row[0]), source, as_of)
 
 
 def digest(origins: object, rows: object) -> str:

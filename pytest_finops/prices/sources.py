@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import CollectError
 from .catalogue import CATALOGUE_VERSION, Dimension, PriceKey, Query
+from .ladder import Ladder
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +51,14 @@ class Unusable(CollectError):
 class Quote:
     """A live price in the catalogue's unit: the SKU that it belongs to and the day on which AWS said so."""
 
-    unit_price: Decimal
+    prices: Ladder
     sku: str
     as_of: str
+
+    @property
+    def unit_price(self) -> Decimal:
+        """The price of the first units that are not free."""
+        return self.prices.unit_price
 
 
 def partition(region: str) -> str:
@@ -69,7 +75,9 @@ def partition(region: str) -> str:
 
 
 def endpoint(region: str) -> str:
-    """Return the nearest of the three regions in which the Price List API answers, for GovCloud too."""
+    """Return the nearest region in which the Price List API answers: GovCloud has none and is priced elsewhere."""
+    if region.startswith("cn-"):
+        return "cn-northwest-1"
     if region.startswith("ap-"):
         return "ap-south-1"
     if region.startswith(("eu-", "me-", "af-", "il-")):
@@ -112,7 +120,7 @@ def matches(document: Mapping[str, Any], query: Query) -> bool:
     return (
         all(attributes.get(name) == value for name, value in query.filters)
         and not any(attributes.get(name) for name in query.absent)
-        and query.usage_type.fullmatch(attributes.get("usagetype", "")) is not None
+        and query.fits(attributes.get("usagetype", ""))
     )
 
 
@@ -132,13 +140,33 @@ def select(documents: Iterable[Mapping[str, Any]], query: Query, row: Dimension,
             raise Unusable(
                 f"the currency is {', '.join(sorted(tier.get('pricePerUnit', {}))) or 'unknown'}, not USD"
             )
-    priced = [price for tier in tiers if (price := decimal(tier["pricePerUnit"]["USD"])) != 0 or row.free]
-    if not priced:
+    ladder = _ladder(tiers, row)
+    price = ladder.unit_price
+    if not price and not row.free:
         raise Unusable("no on-demand price")
-    price = priced[0] / row.divisor
-    if not row.low <= price <= row.high:
+    if not row.low <= price <= row.high and not (row.free and not price):
         raise Unusable(f"{price} USD per {row.unit} is outside {row.low} to {row.high}")
-    return Quote(price, str(found[0]["product"].get("sku", "")), today.isoformat())
+    return Quote(ladder, str(found[0]["product"].get("sku", "")), today.isoformat())
+
+
+def _ladder(tiers: Sequence[Mapping[str, Any]], row: Dimension) -> Ladder:
+    """Return the tiers in the row's unit; Unusable if they leave a gap or are priced strangely."""
+    steps = []
+    expected = "0"
+    for tier in tiers:
+        begin = str(tier.get("beginRange", "0"))
+        if decimal(begin) != decimal(expected):
+            raise Unusable(f"a tier begins at {begin}, not at {expected}")
+        expected = str(tier.get("endRange", "Inf"))
+        steps.append((decimal(begin) * row.divisor, decimal(tier["pricePerUnit"]["USD"]) / row.divisor))
+        if expected == "Inf":
+            break
+    if expected != "Inf" or len(steps) != len(tiers):
+        raise Unusable("the tiers do not reach to infinity")
+    try:
+        return Ladder(tuple(steps))
+    except ValueError as error:
+        raise Unusable(str(error)) from None
 
 
 class Limiter:
@@ -303,7 +331,7 @@ class DiskCache:
                     key = key_from(data)
                     if data["partition"] == partition(key.region):
                         date.fromisoformat(data["as_of"])
-                        yield key, Quote(decimal(data["unit_price"]), str(data["sku"]), str(data["as_of"]))
+                        yield key, Quote(Ladder.parse(data["prices"]), str(data["sku"]), str(data["as_of"]))
 
 
 def age_days(as_of: str, today: date) -> int:
@@ -317,7 +345,7 @@ def record(key: PriceKey, quote: Quote) -> dict[str, Any]:
         "version": CATALOGUE_VERSION,
         "partition": partition(key.region),
         **key_data(key),
-        "unit_price": f"{quote.unit_price:f}",
+        "prices": str(quote.prices),
         "sku": quote.sku,
         "as_of": quote.as_of,
     }
