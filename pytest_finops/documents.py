@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,14 @@ class Problems:
         """Raise one ConfigError with a line per mistake, if there are any."""
         if self._lines:
             raise ConfigError("\n".join(self._lines))
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Note the mistakes of the block instead of raising them."""
+        try:
+            yield
+        except ConfigError as error:
+            self._lines += str(error).splitlines()
 
     def __bool__(self) -> bool:
         return bool(self._lines)

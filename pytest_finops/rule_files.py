@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
@@ -279,7 +279,7 @@ def _fit(condition: Condition, value: Any) -> tuple[Any, str]:
     return made, ""
 
 
-def unknown_rules(overrides: Mapping[str, Mapping[str, Any]], known: Mapping[str, Rule], file: str) -> None:
+def unknown_rules(overrides: Mapping[str, Mapping[str, Any]], known: Collection[str], file: str) -> None:
     """Refuse overrides of rules that no rule file has.
 
     :raises ConfigError: with one line per unknown id.

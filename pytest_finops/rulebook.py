@@ -7,8 +7,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from .documents import LINE, Problems
 from .errors import ConfigError
-from .rule_files import load, looks_like_rules, override
+from .rule_files import load, looks_like_rules, override, unknown_rules
 from .rules import Rule
 
 
@@ -27,26 +28,53 @@ class Rulebook:
         self._folders: dict[Path, dict[str, Rule]] = {}
 
     def file(self, path: Path) -> tuple[Rule, ...]:
-        """Return the rules of one file, overridden; ConfigError names file, line and cure."""
-        return tuple(
-            override(rule, self._overrides[rule.id], self._source) if rule.id in self._overrides else rule
-            for rule in load(path)
-        )
+        """Return the rules of one file, overridden; ConfigError has a line per mistake, with file, line and cure."""
+        problems = Problems()
+        made = []
+        for rule in load(path):
+            changes = self._overrides.get(rule.id)
+            if changes is not None:
+                with problems.collecting():
+                    rule = override(rule, changes, place(self._source, changes))
+            made.append(rule)
+        problems.raise_any()
+        return tuple(made)
 
     def folder(self, folder: Path, deep: bool = False) -> dict[str, Rule]:
-        """Return the rules of one folder."""
+        """Return the rules of one folder; ConfigError has a line per mistake in any of its files."""
         if folder not in self._folders:
+            problems = Problems()
             found: dict[str, Rule] = {}
             for path in sorted(self._files(folder, deep)):
-                if looks_like_rules(path):
-                    for rule in self.file(path):
+                with problems.collecting():
+                    for rule in self.file(path) if looks_like_rules(path) else ():
                         if rule.id in found:
-                            raise ConfigError(
-                                f"{rule.source}: rule {rule.id} is defined in {found[rule.id].source} already"
+                            problems.add(
+                                rule.source, f"rule {rule.id} is defined in {found[rule.id].source} already"
                             )
                         found[rule.id] = rule
+            problems.raise_any()
             self._folders[folder] = found
         return self._folders[folder]
+
+    def check_overrides(self, collected: Iterable[str], local: Iterable[Path]) -> None:
+        """Refuse overrides of rules that no collected file, shipped check or file below ``local`` has.
+
+        :raises ConfigError: with one line per mistake.
+        """
+        known = set(collected)
+        for folder in (shipped_checks(), *local):
+            if set(self._overrides) <= known:
+                return
+            paths = sorted(self._files(folder, deep=True))
+            known |= {rule.id for path in paths if looks_like_rules(path) for rule in load(path)}
+        problems = Problems()
+        with problems.collecting():
+            unknown_rules(self._overrides, known, self._source)
+        with problems.collecting():
+            # Rules that nobody selected are read too: their overrides must fit as well.
+            self.ids()
+        problems.raise_any()
 
     @staticmethod
     def _files(folder: Path, deep: bool) -> Iterable[Path]:
@@ -83,3 +111,8 @@ class Rulebook:
         raise ConfigError(
             f"{beside}: no rule file beside it, above it, or shipped defines rule {rule_id!r}{hint}"
         )
+
+
+def place(file: str, entry: Mapping[str, Any]) -> str:
+    """Return ``finops.yaml:12`` of an entry that knows its line."""
+    return f"{file}:{entry[LINE]}" if LINE in entry else file

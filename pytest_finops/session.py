@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -80,7 +81,7 @@ class AuditSession:
         config.stash[RUN] = self.run
         self.settings = settings
         self.has_target = layers.has_target(settings) or hasattr(config, "workerinput")
-        source = str(settings.config_path or "finops.yaml")
+        source = settings.origins.get("rules", "").rpartition(":")[0] or "finops.yaml"
         self.rulebook = Rulebook(settings.rules, source, config.rootpath)
         self.rules: dict[str, Rule] = {}
         self.run.known_rules = lambda: {rule.id for rule in self.rules.values()} | self.rulebook.ids()
@@ -88,7 +89,8 @@ class AuditSession:
         self.controller = bool(getattr(config.option, "tx", None)) and not self.worker
         self._ending = ""
         self.mistakes: dict[str, None] = {}
-        self._undiscovered = False
+        self._collected: set[str] = set()
+        self._undiscovered = self._refused = False
         register_fixtures(config)
         if self.has_target:
             from .html_hooks import HtmlHooks
@@ -150,8 +152,9 @@ class AuditSession:
         try:
             rules = self.rulebook.file(path)
         except ConfigError as error:
-            self.mistakes[str(error)] = None
+            self._mistake(error)
             return None
+        self._collected.update(rule.id for rule in rules)
         if not any(rule.resources for rule in rules):
             return None
         module = RuleFile.from_parent(parent, path=path)
@@ -185,7 +188,7 @@ class AuditSession:
             rule = self._rule(rule_id, metafunc.definition.path)
             subjects, _, _ = plan.resolve(metafunc.definition, rule, subject)
         except (ConfigError, DeclarationError) as error:
-            self.mistakes[str(error)] = None
+            self._mistake(error)
             return
         if not self._discover():
             return
@@ -213,7 +216,7 @@ class AuditSession:
             self.run.discover(offline)
         except (ConfigError, AuditError) as error:
             self._undiscovered = True
-            self.mistakes[str(error)] = None
+            self._mistake(error)
             return False
         if not self.worker:
             self.config.hook.pytest_finops_targets(config=self.config, targets=self.run.targets)
@@ -222,9 +225,16 @@ class AuditSession:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Deselect checks that are not asked for; refuse checks without a target, and every mistake at once."""
-        if self.mistakes:
-            raise pytest.UsageError("\n".join(self.mistakes))
         checks = [item for item in items if plan.marked_rule(item)]
+        rules: dict[pytest.Item, Rule] = {}
+        for item in checks if self.has_target else ():
+            try:
+                rules[item] = self._rule(plan.marked_rule(item)[0], item.path)  # type: ignore[index]
+            except ConfigError as error:
+                self._mistake(error)
+        self._check_overrides(bool(checks))
+        self._check_keyword(bool(checks))
+        self._refuse_mistakes()
         if not checks:
             return
         if not self.has_target:
@@ -238,16 +248,71 @@ class AuditSession:
             self._deselect(items, checks)
             self.run.said.append(f"{len(checks)} AWS checks deselected: no target (add --finops-profile)")
             return
-        dropped = []
-        for item in checks:
-            try:
-                rule = self._rule(plan.marked_rule(item)[0], item.path)  # type: ignore[index]
-            except ConfigError as error:
-                raise pytest.UsageError(str(error)) from error
-            if not rule.enabled or (self.settings.category and rule.category not in self.settings.category):
-                dropped.append(item)
+        wanted = self.settings.category
+        dropped = [
+            item
+            for item, rule in rules.items()
+            if not rule.enabled or (wanted and rule.category not in wanted)
+        ]
         if dropped:
             self._deselect(items, dropped)
+
+    def _mistake(self, error: Exception) -> None:
+        """Keep a mistake to be told with all others after collection, once."""
+        self.mistakes.update(dict.fromkeys(str(error).splitlines()))
+
+    def _refuse_mistakes(self) -> None:
+        if self.mistakes:
+            raise pytest.UsageError("\n".join(self.mistakes))
+
+    def _check_overrides(self, checks: bool) -> None:
+        """Find ``rules:`` of finops.yaml that change no rule; a subset that is selected makes no rule unknown."""
+        if not checks or self.worker:
+            return
+        folders = [self.config.invocation_params.dir / "checks"]
+        folders += [self.config.rootpath / entry for entry in self.config.getini(options.RULE_PATHS)]
+        known = self._collected | {rule.id for rule in self.rules.values()}
+        try:
+            self.rulebook.check_overrides(known, [folder for folder in folders if folder.is_dir()])
+        except ConfigError as error:
+            self._mistake(error)
+
+    def _grouped_ids(self) -> list[str]:
+        """Return the ids that tests would have with one target each, while they are grouped."""
+        from . import targets as resolving
+
+        if resolving.grouping(self.run.targets, self.settings.group) == "region":
+            return []
+        return [one.id for one in resolving.target_sets(self.run.targets, "region", "region")]
+
+    def _check_keyword(self, checks: bool) -> None:
+        """Refuse -k on a target while targets are grouped: it would select nothing."""
+        words = set(re.findall(r"[^\s()]+", self.config.option.keyword.lower())) - {"and", "or", "not"}
+        if checks or not words:
+            return
+        named = [word for word in sorted(words) if any(word in one.lower() for one in self._grouped_ids())]
+        if named:
+            self.mistakes[_grouped_message(f"-k {self.config.option.keyword!r}: {', '.join(named)}")] = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Say why a test id does not exist, where we know."""
+        with self._ids_explained():
+            return (yield)
+
+    @contextmanager
+    def _ids_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except pytest.UsageError as error:
+            self._refused = True
+            # A check that was refused has no ids: its own mistake is the reason.
+            self._refuse_mistakes()
+            ids = self._grouped_ids()
+            named = [arg for arg in self.config.args if any(arg.endswith(f"[{one}]") for one in ids)]
+            if named:
+                raise pytest.UsageError(_grouped_message(", ".join(named))) from error
+            raise
 
     def _deselect(self, items: list[pytest.Item], dropped: Sequence[pytest.Item]) -> None:
         gone = set(dropped)
@@ -316,7 +381,8 @@ class AuditSession:
         session: Any = config.pluginmanager.get_plugin("session")
         if not self.controller or session is None or not self.has_target:
             return
-        session.perform_collect()
+        with self._ids_explained():
+            session.perform_collect()
         if self.run.plan and self.run.plan.checks and not session.testsfailed and not self._only_looks():
             self._collect(spool=True)
         session.items = []
@@ -698,6 +764,9 @@ class AuditSession:
         run = self.run
         if self.worker or run.discovery is None or run.plan is None or self._only_looks():
             return
+        if self._refused:
+            run.close()
+            return
         if self.settings.dry_run or self.settings.estimate_cost:
             blind = [cell for cell in run.store.cells.values() if cell.fault is not None]
             session.exitstatus = 7 if blind or run.discovery.failed else 0
@@ -796,6 +865,13 @@ class AuditSession:
 
 #: Resources per metric and target that an estimate without any AWS call assumes at most.
 ASSUMED_RESOURCES = 100
+
+
+def _grouped_message(named: str) -> str:
+    return (
+        f"{named} names a target, but one test covers several targets here (--finops-group): "
+        "narrow with --finops-regions and --finops-accounts, or use --finops-group=region"
+    )
 
 
 def plain(amount: Decimal) -> str:
