@@ -92,13 +92,7 @@ def test_every_way_of_running_gives_the_same_audit(tmp_path: Path) -> None:
     replay = ("--finops-inventory", str(tmp_path / "saved"), "--finops-prices", "offline", "checks")
     for args in ((), ("-n", "2"), ("--finops-group", "all")):
         _, output, document = audit(tmp_path, *replay, *args)
-        assert _names_aside(comparable(document, replayed=True)) == _names_aside(
-            comparable(reference, replayed=True)
-        ), output
-
-
-def _names_aside(document: dict[str, Any]) -> dict[str, Any]:
-    return document
+        assert comparable(document, replayed=True) == comparable(reference, replayed=True), output
 
 
 def test_dry_run_sends_no_metric_and_equals_the_run(tmp_path: Path) -> None:
@@ -245,7 +239,7 @@ def test_stopping_at_the_first_failure_leaves_not_run(tmp_path: Path) -> None:
 
     assert {row["outcome"] for row in document["checks"]} == {"failed", "not_run"}, output
     assert document["complete"] is False
-    assert status == 2 or status == 1
+    assert status == 1  # findings break the gate: that wins over not having looked at the rest
 
 
 def test_a_killed_worker_is_an_incomplete_audit(tmp_path: Path) -> None:
