@@ -65,6 +65,7 @@ class Inventory:
     absent: frozenset[str] = frozenset()
     optional: bool = False
     max_resources: int | None = None
+    max_pages: int | None = None
     prices: Callable[[Any], Iterable[PriceKey]] | None = None
     parse: Callable[[Page], Iterable[Row] | None]
     description: str = ""
@@ -170,6 +171,7 @@ def inventory(
     absent: Iterable[str] = (),
     optional: bool = False,
     max_resources: int | None = None,
+    max_pages: int | None = None,
     prices: Callable[[Any], Iterable[PriceKey]] | None = None,
 ) -> Callable[[Callable[[Page], Any]], Any]:
     """Declare an inventory fixture: one AWS read, paged to its end, once per account and region.
@@ -191,6 +193,7 @@ def inventory(
     :param absent: AWS error codes that mean "there is none".
     :param optional: enrichment whose absence blinds nobody.
     :param max_resources: bound; beyond it the result is marked partial.
+    :param max_pages: bound of a billable call (Cost Explorer, S3), 10 unless given; what it may cost follows from it.
     :param prices: the price keys that one resource can need.
     :raises DeclarationError: when the declaration cannot be right.
 
@@ -212,7 +215,7 @@ def inventory(
         declaration = Inventory(
             name=name, service=service, operation=operation, key=key, id=id, level=level, params=dict(params or {}),
             per=per, param=param, batch=batch, within=within, where=where, witness=witness, tokens=tokens,
-            absent=frozenset(absent), optional=optional, max_resources=max_resources, prices=prices, parse=function,
+            absent=frozenset(absent), optional=optional, max_resources=max_resources, max_pages=max_pages, prices=prices, parse=function,
             description=(inspect.getdoc(function) or "").strip(),
         )  # fmt: skip
         return _fixture(declaration, function, [per] if per else [])

@@ -11,6 +11,7 @@ from .collector.guard import why_refused
 from .declare import Declaration, Inventory, Metric, declaration_of
 from .errors import DeclarationError
 from .marks import MARKER, TARGETS_FIXTURE
+from .operations import operation
 from .resources import GLOBAL, Target
 from .rules import Rule
 from .targets import TargetSet
@@ -150,6 +151,11 @@ def build(checks: Iterable[Check], all_targets: Sequence[Target], payer: str | N
                     raise DeclarationError(
                         f"inventory {declaration.name}: per={declaration.per!r} is not an inventory"
                     )
+                if is_billable(declaration) and is_billable(parent):
+                    raise DeclarationError(
+                        f"inventory {declaration.name}: a billable call may not follow a billable one "
+                        f"({parent.call}): its price could not be told beforehand"
+                    )
                 kin = plan.children.setdefault(parent, [])
                 if declaration not in kin:
                     kin.append(declaration)
@@ -164,6 +170,11 @@ def build(checks: Iterable[Check], all_targets: Sequence[Target], payer: str | N
     plan.cells = order
     plan.series = sorted(series, key=lambda s: (s[2].account_id, s[2].region, s[0].name))
     return plan
+
+
+def is_billable(declaration: Inventory) -> bool:
+    """Whether each request of an inventory costs money (Cost Explorer, S3)."""
+    return operation(declaration.service, declaration.operation).billable
 
 
 def planned_at(

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import __version__, baseline, gate, last_discovery, overlaps, priorities, totals, upkeep
+from . import __version__, baseline, gate, last_discovery, overlaps, predict, priorities, totals, upkeep
 from .audit import Account, ApiUsage, Audit, BlindSpot, CheckRow, PriceUsage, RuleTally
 from .classify import classify_all
 from .collector.executor import Collector, LiveSource, SavedSource, Source
 from .collector.faults import Fault
 from .collector.guard import Guard
-from .collector.ledger import METRIC_PRICE, Ledger
+from .collector.ledger import Ledger
 from .collector.limiter import Limiter
 from .collector.saved import Saved, Writer
 from .collector.store import Store, series_key
@@ -30,7 +30,8 @@ from .errors import BlindTargets, ConfigError, FindingsFound
 from .exemptions import match_blind_spot, parse_exemptions, parse_expected_blind_spots
 from .findings import Finding, NotEvaluated, cents
 from .gate import Limits
-from .plan import Check, Plan
+from .plan import Check, Plan, is_billable
+from .predict import Prediction
 from .recorder import BoundRule, Recorder
 from .resources import GLOBAL, Target
 from .results import Row
@@ -80,7 +81,7 @@ class AuditRun:
         self.said: list[str] = []
         self.ordinary_failed = 0
         self.audit: Audit | None = None
-        self.predicted: tuple[Decimal, Decimal, bool] = (Decimal(0), Decimal(0), True)
+        self.prediction = Prediction()
         self.scratch: Path | None = None
         self.scope: Scope | None = None
         self.recorder: Recorder | None = None
@@ -234,23 +235,26 @@ class AuditRun:
         self.collected = True
         collector = self._collector(progress, spool)
         self.guard.allow(self.plan.calls)
-        collector.inventories(self.plan.cells, self.plan.children)
-        if self.settings.skip_metrics or not self.plan.series:
-            planned: dict[Target, list[Any]] = {}
-        else:
-            planned = collector.planned_series(self.plan.series)
-        units = sum(len(keys) for keys in planned.values())
-        cost = METRIC_PRICE * units if self.saved is None and self.scratch_is_output else Decimal(0)
-        self.predicted = (self.ledger.total_cost + cost, self.ledger.total_cost + cost, True)
-        if self.settings.dry_run:
-            return
-        if cost > self.settings.max_api_cost:
-            raise ConfigError(
-                f"--finops-max-api-cost {self.settings.max_api_cost}: the {units} CloudWatch metrics of this run cost "
-                f"{cost} USD; raise the limit, narrow the selection, or use --finops-skip-metrics"
+        free = [cell for cell in self.plan.cells if not is_billable(cell[0])]
+        paid = [cell for cell in self.plan.cells if is_billable(cell[0])]
+        collector.inventories(free, self.plan.children)
+        wanted = () if self.settings.skip_metrics else self.plan.series
+        if not self.worker:
+            made = self.ledger.entries() if self.saved is None else collector.replayed()
+            series = collector.planned_series(wanted)
+            self.prediction = predict.measured(
+                self.plan, self.store, made, series, self.window(), self.targets
             )
-        if planned:
-            collector.series(self.plan.series, *self.window())
+            if self.settings.dry_run or self.settings.estimate_cost:
+                return
+            if self.saved is None:
+                self._afford(self.prediction)
+                if self.prediction.upper:
+                    say(f"billable: {prediction_line(self.prediction)}")
+        if paid:
+            collector.inventories(paid, self.plan.children)
+        if wanted:
+            collector.series(wanted, *self.window())
         if not self.worker:
             keys = {
                 key: None
@@ -263,10 +267,13 @@ class AuditRun:
             if spool and self.scratch is not None:
                 self.prices.dump(self.scratch / "prices.json")
 
-    @property
-    def scratch_is_output(self) -> bool:
-        """Whether this process asks AWS itself (a worker reads what the main process wrote)."""
-        return not self.worker
+    def _afford(self, made: Prediction) -> None:
+        limit = self.settings.max_api_cost
+        if made.upper > limit:
+            raise ConfigError(
+                f"--finops-max-api-cost {limit}: this run would cost up to {made.upper} USD ({prediction_line(made)}); "
+                "raise the limit, narrow the selection, or use --finops-skip-metrics"
+            )
 
     def window(self) -> tuple[datetime, datetime]:
         """Return the metric window: whole hours, as long as the longest look-back of the selected rules."""
@@ -537,6 +544,8 @@ class AuditRun:
             *upkeep.of_blind_spots(self.expected, spots, today),
         )
         accounts = {target.account_id: target for target in self.targets}
+        # A replay sends nothing: what a live run would cost is not its prediction.
+        predicted = self.prediction if self.saved is None else Prediction()
         self.audit = Audit(
             tool_version=__version__, scan_timestamp=self.now.isoformat(),
             finished_at=datetime.now(UTC).replace(microsecond=0).isoformat(),
@@ -557,7 +566,7 @@ class AuditRun:
             ),
             blind_spots=spots, accepted=tuple(entry for row in rows for entry in row.accepted),
             api_usage=ApiUsage(
-                predicted_lower=self.predicted[0], predicted_upper=self.predicted[1], predicted_exact=self.predicted[2],
+                predicted_lower=predicted.lower, predicted_upper=predicted.upper, predicted_exact=predicted.exact,
                 actual_cost=self.ledger.total_cost, calls=self.ledger.entries(),
             ),
             prices=self._usage(), gate=judged, upkeep=kept,
@@ -615,6 +624,17 @@ class AuditRun:
         for row in rows:
             if row.key in self.rows:
                 self.rows[row.key] = row
+
+
+def prediction_line(made: Prediction) -> str:
+    """Return ``244 CloudWatch metrics, 0.00244 USD`` for what a run pays."""
+    parts = [f"{made.metrics:,} CloudWatch metrics"] if made.metrics else []
+    for call in made.calls:
+        if call.cost and (call.service, call.operation) != ("cloudwatch", "get_metric_data"):
+            sign = "up to " if call.bound == "most" else ""
+            parts.append(f"{sign}{call.calls:,} {call.service}.{call.operation}")
+    total = f"{made.upper:f}" if made.exact else f"{made.lower:f} to {made.upper:f}"
+    return f"{', '.join(parts)}, {total} USD"
 
 
 def skip_reason(missing: Iterable[NotEvaluated], subjects: int) -> str:

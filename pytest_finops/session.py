@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 
 from . import config as layers
-from . import options, plan
+from . import options, plan, predict
 from .errors import AuditError, BlindTargets, ConfigError, DeclarationError, FindingsFound, FinopsError
 from .findings import Finding, cents
 from .gate import closing_line
 from .marks import TARGETS_FIXTURE
 from .plan import Check
+from .reports.text import count
 from .resources import Target
 from .results import Parcel, Row, dumps, loads
 from .rulebook import Rulebook, shipped_checks
@@ -63,7 +64,7 @@ def usage_errors() -> Iterator[None]:
     """Show our own errors as pytest's usage errors (exit status 4)."""
     try:
         yield
-    except (ConfigError, AuditError) as error:
+    except (ConfigError, AuditError, DeclarationError) as error:
         raise pytest.UsageError(str(error)) from error
 
 
@@ -336,20 +337,25 @@ class AuditSession:
                 continue
             rule = self._rule(marked[0], item.path)
             subjects, inventories, metrics = plan.resolve(item, rule, marked[1])  # type: ignore[arg-type]
-            check = Check(rule, subjects, inventories, metrics, targets, self._skip_reason(rule, metrics))
+            check = Check(
+                rule, subjects, inventories, metrics, targets, self._skip_reason(rule, inventories, metrics)
+            )
             item.stash[CHECK] = check
             checks.append(check)
-        self.run.plan = plan.build(checks, self.run.targets, self.run.payer)
+        with usage_errors():
+            self.run.plan = plan.build(checks, self.run.targets, self.run.payer)
         if not self.worker:
             self.config.hook.pytest_finops_plan(config=self.config, plan=self.run.plan)
         self.run.expect(checks)
 
-    def _skip_reason(self, rule: Rule, metrics: Sequence[Any]) -> str:
+    def _skip_reason(self, rule: Rule, inventories: Sequence[Any], metrics: Sequence[Any]) -> str:
         named = sorted(set(rule.compliance_skip) & set(self.settings.compliance))
         if named:
             return f"left out for compliance: {', '.join(named)}"
         if self.settings.skip_metrics and any(not metric.optional for metric in metrics):
             return "needs CloudWatch metrics (--finops-skip-metrics)"
+        if not self.settings.cost_data and any(i.service == "ce" and not i.optional for i in inventories):
+            return "needs Cost Explorer, 0.01 USD a page (--finops-cost-data)"
         return ""
 
     # --- collecting from AWS ------------------------------------------------------------------------------------------
@@ -369,9 +375,8 @@ class AuditSession:
                 self._estimate()
             else:
                 self._collect(spool=False)
-            if self.settings.dry_run:
-                self._predicted()
             if self.settings.dry_run or self.settings.estimate_cost:
+                self._print_prediction()
                 session.items.clear()
         return (yield)
 
@@ -410,24 +415,37 @@ class AuditSession:
     def _collect(self, spool: bool) -> None:
         run = self.run
         assert run.plan is not None
-        if not self.worker:
-            cells = len(run.plan.cells)
+        live = not self.worker and run.saved is None
+        if live:
+            roots = sum(1 for declaration, _ in run.plan.cells if not declaration.per)
             self._say(
-                f"this run: {cells} calls to plan over {len(run.targets)} targets, {len(run.plan.series)} metric requests to size"
+                f"this run: at least {roots + run.ledger.total_calls:,} calls over {count(len(run.targets), 'target')}, "
+                f"billable ones for at most {run.settings.max_api_cost} USD (--finops-max-api-cost)"
             )
         begun = time.monotonic()
         with usage_errors():
             run.collect(self._say, self._progress(), spool=spool)
-        if not self.worker and run.ledger.total_calls:
+        if live:
             self._say(
-                f"collected: {run.ledger.total_calls} calls, {cents_or_less(run.ledger.total_cost)} USD, "
+                f"collected: {run.ledger.total_calls:,} calls, {cents_or_less(run.ledger.total_cost)} USD, "
                 f"{time.monotonic() - begun:.1f} s"
             )
 
-    def _progress(self) -> Any:
+    def _progress(self) -> Callable[[int, int], None] | None:
+        """Return what shows progress: a bar on a terminal, elsewhere a line every ten seconds."""
         reporter: Any = self.config.pluginmanager.get_plugin("terminalreporter")
-        if self.worker or reporter is None or not reporter.isatty or self.config.get_verbosity() < 0:
+        if self.worker or reporter is None or self.config.get_verbosity() < 0:
             return None
+        if not reporter.isatty:
+            said = time.monotonic()
+
+            def say(done: int, total: int) -> None:
+                nonlocal said
+                if time.monotonic() - said >= PROGRESS_SECONDS:
+                    said = time.monotonic()
+                    self._say(f"collecting: {done:,} of {total:,} calls known so far")
+
+            return say
 
         def show(done: int, total: int) -> None:
             width = 30
@@ -438,91 +456,30 @@ class AuditSession:
 
         return show
 
-    def _predicted(self) -> None:
-        run = self.run
-        calls: list[dict[str, Any]] = [
-            {
-                "service": c.service,
-                "operation": c.operation,
-                "calls": c.calls,
-                "billable_units": c.billable_units,
-                "cost": format(c.cost, "f"),
-            }
-            for c in run.ledger.entries()
-        ]
-        assert run.plan is not None
-        if run.plan.series and not self.settings.skip_metrics:
-            from .collector.executor import batches
-
-            planned = run._collector(None, False).planned_series(run.plan.series)
-            start, end = run.window()
-            sent = sum(len(batches(keys, start, end)) for keys in planned.values())
-            units = sum(len(keys) for keys in planned.values())
-            if sent:
-                calls.append(
-                    {"service": "cloudwatch", "operation": "get_metric_data", "calls": sent, "billable_units": units,
-                     "cost": format(run.predicted[1], "f")}
-                )  # fmt: skip
-        self._print_prediction(calls, run.predicted, exact=True)
-
     def _estimate(self) -> None:
+        """Predict without asking AWS: from a saved inventory, or from the plan alone."""
         run = self.run
         assert run.plan is not None
-        counts: dict[tuple[str, str], int] = {}
-        for declaration, _ in run.plan.cells:
-            counts[declaration.service, declaration.operation] = (
-                counts.get((declaration.service, declaration.operation), 0) + 1
-            )
-        calls: list[dict[str, Any]] = [
-            {"service": s, "operation": o, "calls": n, "billable_units": 0, "cost": "0"}
-            for (s, o), n in sorted(counts.items())
-        ]
-        if run.plan.series and not self.settings.skip_metrics:
-            statistics = sum(len(metric.statistics) for metric, _, _ in run.plan.series)
-            upper = Decimal(statistics) * ASSUMED_RESOURCES * Decimal("0.00001")
-            calls.append(
-                {"service": "cloudwatch", "operation": "get_metric_data", "calls": len({t for _, _, t in run.plan.series}),
-                 "billable_units": statistics * ASSUMED_RESOURCES, "cost": format(upper, "f")}
-            )  # fmt: skip
-            run.predicted = (Decimal(0), upper, False)
-        self._print_prediction(calls, run.predicted, exact=False)
+        if run.saved is not None:
+            run.collect(self._say)
+        else:
+            run.prediction = predict.assumed(run.plan, run.targets, metrics=not self.settings.skip_metrics)
 
-    def _print_prediction(
-        self, calls: list[dict[str, Any]], predicted: tuple[Decimal, Decimal, bool], exact: bool
-    ) -> None:
-        lower, upper, _ = predicted
-        calls = sorted(calls, key=lambda c: (c["service"], c["operation"]))
-        document = {
-            "schema_version": "1",
-            "predicted": {"lower": plain(lower), "upper": plain(upper), "exact": exact},
-            "calls": calls,
-        }
+    def _print_prediction(self) -> None:
+        from .reports import prediction
+
+        made = self.run.prediction
         for request in self.settings.report:
             if request.format == "json":
-                text = json.dumps(document, indent=2) + "\n"
+                text = json.dumps(prediction.document(made), indent=2) + "\n"
                 if request.path is None:
                     sys.stdout.write(text)
                 else:
                     request.path.parent.mkdir(parents=True, exist_ok=True)
                     request.path.write_text(text, encoding="utf-8")
         self._say("")
-        self._say(f"{'API call':<48}{'calls':>8}{'billable':>10}{'USD':>12}")
-        for call in calls:
-            price = "free" if Decimal(call["cost"]) == 0 else call["cost"]
-            self._say(
-                f"{call['service'] + '.' + call['operation']:<48}{call['calls']:>8}{call['billable_units']:>10}{price:>12}"
-            )
-        accounts = len({t.account_id for t in self.run.targets})
-        regions = len({t.region for t in self.run.targets})
-        if exact:
-            self._say(
-                f"{accounts} accounts, {regions} regions: {plain(upper)} USD, exact; nothing billable was sent"
-            )
-        else:
-            self._say(
-                f"{accounts} accounts, {regions} regions: {plain(lower)} to {plain(upper)} USD, first pages only and at most "
-                f"{ASSUMED_RESOURCES} resources a metric and target assumed; nothing was sent"
-            )
+        for line in prediction.lines(made):
+            self._say(line)
 
     # --- one item -----------------------------------------------------------------------------------------------------
 
@@ -863,8 +820,8 @@ class AuditSession:
             self._ending = ""
 
 
-#: Resources per metric and target that an estimate without any AWS call assumes at most.
-ASSUMED_RESOURCES = 100
+#: Where there is no terminal, collection says how far it is this often.
+PROGRESS_SECONDS = 10
 
 
 def _grouped_message(named: str) -> str:
@@ -872,11 +829,6 @@ def _grouped_message(named: str) -> str:
         f"{named} names a target, but one test covers several targets here (--finops-group): "
         "narrow with --finops-regions and --finops-accounts, or use --finops-group=region"
     )
-
-
-def plain(amount: Decimal) -> str:
-    """Return an amount without trailing zeros and never with an exponent."""
-    return format(amount.normalize(), "f")
 
 
 def cents_or_less(amount: Decimal) -> str:

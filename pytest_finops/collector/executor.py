@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
+from ..audit import ApiCalls
 from ..declare import Inventory, Metric, Page
-from ..errors import CollectError, DeclarationError
 from ..operations import operation as operation_facts
 from ..resources import GLOBAL, Target
 from .aws import Answer, Aws, Login
@@ -24,6 +25,8 @@ from .store import Cell, Points, SeriesKey, Store, series_key
 #: GetMetricData: at most 500 queries and 100,800 datapoints a request, so that one request is one page.
 MAX_QUERIES = 500
 MAX_POINTS = 100_800
+#: Pages that a billable call without its own bound may take.
+BILLABLE_PAGES = 10
 
 
 def cut(answer: Answer, key: str) -> list[Any]:
@@ -158,15 +161,24 @@ class SavedSource:
 
     def __init__(self, saved: Saved) -> None:
         self._saved = saved
+        self._lock = threading.Lock()
+        self._read: Counter[tuple[str, str]] = Counter()
+
+    def replayed(self) -> tuple[ApiCalls, ...]:
+        """Return the pages read so far by operation: the requests that a live run would have made."""
+        return tuple(ApiCalls(service=s, operation=o, calls=n) for (s, o), n in sorted(self._read.items()))
 
     def pages(
         self, target: Target, declaration: Inventory, params: Mapping[str, Any]
     ) -> Iterator[tuple[Answer, bool]]:
         """Read the call."""
-        yield from self._saved.pages(
+        for page in self._saved.pages(
             target, declaration.service, declaration.operation, params,
             key=declaration.key, witness=witness_of(declaration),
-        )  # fmt: skip
+        ):  # fmt: skip
+            with self._lock:
+                self._read[declaration.service, declaration.operation] += 1
+            yield page
 
     def metrics(
         self, target: Target, keys: Sequence[SeriesKey], start: datetime, end: datetime
@@ -214,14 +226,23 @@ class Collector:
     def inventories(
         self, wanted: Iterable[tuple[Inventory, Target]], children: Mapping[Inventory, Sequence[Inventory]]
     ) -> None:
-        """Collect every wanted cell: roots at once, ``per=`` cells as soon as their parent is complete."""
+        """Collect every wanted cell: roots at once, ``per=`` cells as soon as their parent is complete.
+
+        A parent that is not wanted was collected before (billable calls come after all free ones).
+        """
         cells = list(wanted)
         self._children = children
         self._wanted = set(cells)
+        parents = {child: parent for parent, members in children.items() for child in members}
+        jobs: list[Callable[[], None]] = []
         for declaration, target in cells:
             self.store.cells.setdefault((declaration, target), Cell())
-        roots = [(d, t) for d, t in cells if d.per is None]
-        self._run([lambda d=d, t=t: self._start(d, t, [(dict(d.params), ())]) for d, t in roots])  # type: ignore[misc]
+            if declaration.per is None:
+                jobs.append(lambda d=declaration, t=target: self._start(d, t, [(dict(d.params), ())]))  # type: ignore[misc]
+            elif (parents[declaration], target) not in self._wanted:
+                done = self.store.cell(parents[declaration], target)
+                jobs.append(lambda d=declaration, t=target, c=done: self._start_child(d, t, c))  # type: ignore[misc]
+        self._run(jobs)
 
     def series(
         self, wanted: Iterable[tuple[Metric, Inventory, Target]], start: datetime, end: datetime
@@ -233,6 +254,10 @@ class Collector:
             for batch in batches(keys, start, end):
                 jobs.append(lambda t=target, b=batch: self._series(t, b, start, end))  # type: ignore[misc]
         self._run(jobs)
+
+    def replayed(self) -> tuple[ApiCalls, ...]:
+        """Return what was read from a saved inventory; nothing where AWS itself answers."""
+        return self._source.replayed() if isinstance(self._source, SavedSource) else ()
 
     def planned_series(
         self, wanted: Iterable[tuple[Metric, Inventory, Target]]
@@ -262,17 +287,28 @@ class Collector:
     def _fetch(self, run: _Run, index: int, params: dict[str, Any], parents: tuple[str, ...]) -> None:
         declaration, target = run.declaration, run.target
         cell = self.store.cells[declaration, target]
+        price = operation_facts(declaration.service, declaration.operation).request_cost
+        most = pages_at_most(declaration) if price else None
         try:
-            for number, (answer, last) in enumerate(self._source.pages(target, declaration, params), 1):
+            answers = self._source.pages(target, declaration, params)
+            for number in itertools.count(1):
+                self._reserve(price)
+                found = next(answers, None)
+                if found is None:
+                    break
+                answer, last = found
                 if self._writer:
                     self._writer.page(target, declaration.call, params, number, answer, last)
                 rows = declaration.rows(Page(cut(answer, declaration.key), target, params))
                 with self._lock:
                     run.pages[index, number] = rows
                     run.count += len(rows)
-                    if declaration.max_resources and run.count >= declaration.max_resources and not last:
+                    full = declaration.max_resources and run.count >= declaration.max_resources
+                    if (full or number == most) and not last:
                         cell.partial = True
                         break
+                if last:
+                    break
         except CallFault as error:
             fault = error.fault
             if self._writer and fault.kind != "missing":
@@ -320,24 +356,28 @@ class Collector:
     # --- one batch of series ----------------------------------------------------------------------------------------
 
     def _series(self, target: Target, keys: list[SeriesKey], start: datetime, end: datetime) -> None:
-        cost = METRIC_PRICE * len(keys)
-        with self._lock:
-            allowed = self._max_cost is None or self._reserved + cost <= self._max_cost
-            if allowed:
-                self._reserved += cost
-        if allowed:
-            found = self._source.metrics(target, keys, start, end)
+        try:
+            self._reserve(METRIC_PRICE * len(keys))
+        except CallFault as refused:
+            found = {key: Points(fault=refused.fault) for key in keys}
         else:
-            fault = Fault(
-                "cost_limit", "CostLimit", f"--finops-max-api-cost {self._max_cost} USD would be passed"
-            )
-            found = {key: Points(fault=fault) for key in keys}
+            found = self._source.metrics(target, keys, start, end)
         with self._lock:
             for key in keys:
                 self.store.series[target, key] = found[key]
         if self._writer:
             for key in keys:
                 self._writer.series(target, key, start, end, found[key])
+
+    def _reserve(self, cost: Decimal) -> None:
+        """Take ``cost`` out of what may be spent; CallFault (CostLimit) where it would be passed."""
+        if not cost or self._max_cost is None:
+            return
+        with self._lock:
+            if self._reserved + cost > self._max_cost:
+                text = f"--finops-max-api-cost {self._max_cost} USD would be passed"
+                raise CallFault(Fault("cost_limit", "CostLimit", text))
+            self._reserved += cost
 
     # --- threads ----------------------------------------------------------------------------------------------------
 
@@ -429,6 +469,14 @@ def _id_of(child: Inventory, parent: Any) -> str:
     return str(parent.id)
 
 
+def pages_at_most(declaration: Inventory) -> int:
+    """Return how many pages one request of a billable inventory may take; beyond them its answer is partial."""
+    facts = operation_facts(declaration.service, declaration.operation)
+    if not (facts.paginator or declaration.tokens):
+        return 1
+    return declaration.max_pages or BILLABLE_PAGES
+
+
 def batches(keys: Sequence[SeriesKey], start: datetime, end: datetime) -> list[list[SeriesKey]]:
     """Cut series into requests of min(500, 100,800 // datapoints) queries, so that no answer needs a second page."""
     by_period: dict[int, list[SeriesKey]] = {}
@@ -440,16 +488,3 @@ def batches(keys: Sequence[SeriesKey], start: datetime, end: datetime) -> list[l
         size = max(1, min(MAX_QUERIES, MAX_POINTS // points))
         found += [list(members[begin : begin + size]) for begin in range(0, len(members), size)]
     return found
-
-
-def check_declarations(declarations: Iterable[Inventory], names: Mapping[str, Inventory]) -> None:
-    """Refuse declarations whose parents do not exist or are billable while they are billable too."""
-    for declaration in declarations:
-        if declaration.per and declaration.per not in names:
-            raise DeclarationError(
-                f"inventory {declaration.name}: per={declaration.per!r} is not an inventory"
-            )
-
-
-class CollectFailed(CollectError):
-    """Collection could not go on at all."""

@@ -93,8 +93,19 @@ def floor_hour(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
+#: What operations list that have other lists beside it and no paginator in botocore.
+_LISTED = {
+    "ce.get_cost_and_usage": ("ResultsByTime",),
+    "ce.get_cost_and_usage_with_resources": ("ResultsByTime",),
+    "ce.get_reservation_coverage": ("CoveragesByTime",),
+    "ce.get_dimension_values": ("DimensionValues",),
+}
+
+
 def result_keys(service: str, operation: str) -> tuple[str, ...]:
     """The members of the answer that list what was asked for."""
+    if f"{service}.{operation}" in _LISTED:
+        return _LISTED[f"{service}.{operation}"]
     shape = wire.operation_model(service, operation).output_shape
     if shape is None:
         return ()
@@ -437,7 +448,7 @@ class Estate:
 def output_tokens(service: str, operation: str) -> tuple[str, ...]:
     """The members of an answer that only serve paging."""
     config = wire.paginator_config(service, operation)
-    names = {"NextToken", "nextToken", "NextMarker"}
+    names = {"NextToken", "nextToken", "NextMarker", "NextPageToken"}
     if config is not None:
         token = config["output_token"]
         names.update(token if isinstance(token, list) else [token])

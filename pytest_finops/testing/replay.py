@@ -520,7 +520,12 @@ def _paging(service: str, operation: str) -> _Paging | None:
     model = wire.operation_model(service, operation)
     inputs = model.input_shape.members if model.input_shape is not None else {}
     outputs = model.output_shape.members if model.output_shape is not None else {}
-    for given, taken in (("NextToken", "NextToken"), ("NextMarker", "Marker"), ("nextToken", "nextToken")):
+    for given, taken in (
+        ("NextToken", "NextToken"),
+        ("NextMarker", "Marker"),
+        ("nextToken", "nextToken"),
+        ("NextPageToken", "NextPageToken"),
+    ):
         if given in outputs and taken in inputs:
             limits = ("MaxResults", "MaxRecords", "PageSize", "maxResults")
             return _Paging(taken, given, next((n for n in limits if n in inputs), ""), keys[0], None, tokens)

@@ -1,0 +1,171 @@
+"""What a run will send and pay is told before, and kept."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from finops_kit import ACCOUNT, NOW, audit, environment, volumes_estate, write_checks
+
+from pytest_finops.testing import Estate, ReplayEndpoint
+
+COST = '''
+@finops.inventory(
+    "ce", "get_cost_and_usage", "ResultsByTime[]", level="payer", tokens=("NextPageToken", "NextPageToken"), max_pages={pages},
+    params={{"TimePeriod": {{"Start": "2026-10-01", "End": "2026-11-01"}}, "Granularity": "DAILY", "Metrics": ["UnblendedCost"]}},
+)
+def spend(page):
+    """The cost of a month, a row a day."""
+    return None
+
+
+@finops.inventory("s3", "get_bucket_location", "@", per="ebs_volumes", param="Bucket", witness="LocationConstraint")
+def locations(page):
+    """A billable call for each volume: an S3 request."""
+    return None
+
+
+@finops.rule("ebs-team")
+def test_team(ebs_volumes, {fixture}, findings):
+    list({fixture})
+'''
+
+
+def estate() -> Estate:
+    made = volumes_estate()
+    for day in range(1, 7):
+        made.add(
+            ACCOUNT, "global", "ce.get_cost_and_usage", TimePeriod={"Start": f"2026-10-{day:02}", "End": f"2026-10-{day + 1:02}"},
+            Total={"UnblendedCost": {"Amount": "1", "Unit": "USD"}}, Groups=[], Estimated=False,
+        )  # fmt: skip
+    return made
+
+
+def run(
+    folder: Path, *args: str, estate_: Estate | None = None
+) -> tuple[int, str, dict[str, Any], ReplayEndpoint]:
+    with ReplayEndpoint(estate_ or estate(), page_size=2) as endpoint:
+        status, output, document = audit(
+            folder, "--finops-profile=env", "checks", "--finops-prices=offline", f"--finops-now={NOW.isoformat()}",
+            "-k", "team", *args, env=environment(endpoint.url, folder),
+        )  # fmt: skip
+    return status, output, document, endpoint
+
+
+def test_cost_explorer_is_asked_only_where_it_is_allowed(tmp_path: Path) -> None:
+    write_checks(tmp_path, COST.format(fixture="spend", pages=5))
+
+    status, output, document, endpoint = run(tmp_path)
+
+    assert status == 0, output
+    assert {row["outcome"] for row in document["checks"]} == {"skipped"}
+    assert "--finops-cost-data" in document["checks"][0]["reason"]
+    assert endpoint.count("ce", "get_cost_and_usage") == 0
+
+
+def test_pages_of_cost_explorer_are_an_upper_bound(tmp_path: Path) -> None:
+    write_checks(tmp_path, COST.format(fixture="spend", pages=5))
+
+    status, output, dry, endpoint = run(tmp_path, "--finops-cost-data", "--finops-dry-run")
+    assert status == 0, output
+    assert endpoint.count("ce", "get_cost_and_usage") == 0
+    assert dry["predicted"] == {"lower": "0.01", "upper": "0.05", "exact": False}
+    (asked,) = [call for call in dry["calls"] if call["service"] == "ce"]
+    assert (asked["calls"], asked["cost"], asked["bound"]) == (5, "0.05", "most")
+
+    status, output, document, endpoint = run(tmp_path, "--finops-cost-data")
+    assert status == 0, output
+    assert endpoint.count("ce", "get_cost_and_usage") == 3  # six days, two a page
+    assert document["api_usage"]["actual_cost"] == "0.03"
+    assert document["api_usage"]["predicted"] == {"lower": "0.01", "upper": "0.05", "exact": False}
+    assert "up to 5 ce.get_cost_and_usage, 0.01 to 0.05 USD" in output
+
+
+def test_more_pages_than_declared_are_not_paid_for_and_not_clean(tmp_path: Path) -> None:
+    write_checks(tmp_path, COST.format(fixture="spend", pages=2))
+
+    status, output, document, endpoint = run(tmp_path, "--finops-cost-data")
+
+    assert endpoint.count("ce", "get_cost_and_usage") == 2
+    assert status == 7, output
+    assert {spot["code"] for spot in document["blind_spots"]} == {"Bounded"}
+
+
+def test_a_dear_run_is_refused_before_it_pays(tmp_path: Path) -> None:
+    write_checks(tmp_path, COST.format(fixture="spend", pages=5))
+
+    status, output, document, endpoint = run(tmp_path, "--finops-cost-data", "--finops-max-api-cost=0.04")
+
+    assert status == 4, output
+    assert "--finops-max-api-cost 0.04: this run would cost up to 0.05 USD" in output
+    assert endpoint.count("ce", "get_cost_and_usage") == 0
+    # Nothing is lost, and nothing looks clean: every row is there and did not run.
+    assert {row["outcome"] for row in document["checks"]} == {"not_run"}
+    assert (document["complete"], document["exit_status"]) == (False, 4)
+
+
+def test_a_billable_call_per_resource_is_counted_from_the_free_ones(tmp_path: Path) -> None:
+    write_checks(tmp_path, COST.format(fixture="locations", pages=5))
+    made = estate()
+
+    status, output, dry, endpoint = run(tmp_path, "--finops-dry-run", estate_=made)
+
+    assert status == 0, output
+    (asked,) = [call for call in dry["calls"] if call["service"] == "s3"]
+    # Three volumes in each of two regions, 0.0004 USD per 1,000 requests.
+    assert (asked["calls"], Decimal(asked["cost"])) == (6, Decimal("0.0000024"))
+    assert dry["predicted"]["exact"] is True
+    assert endpoint.count("s3", "get_bucket_location") == 0
+
+
+def test_a_billable_call_may_not_follow_a_billable_one(tmp_path: Path) -> None:
+    body = COST.format(fixture="locations", pages=5).replace('per="ebs_volumes"', 'per="spend"')
+    write_checks(tmp_path, body.replace("(ebs_volumes, locations", "(ebs_volumes, spend, locations"))
+
+    status, output, _, _ = run(tmp_path, "--finops-cost-data")
+
+    assert status == 4, output
+    assert (
+        "inventory locations: a billable call may not follow a billable one (ce.get_cost_and_usage)" in output
+    )
+
+
+def test_the_estimate_of_a_saved_inventory_is_what_the_run_would_send(tmp_path: Path) -> None:
+    write_checks(
+        tmp_path,
+        COST.format(fixture="ebs_volumes", pages=1).replace("(ebs_volumes, ebs_volumes,", "(ebs_volumes,"),
+    )
+    status, output, live, _ = run(tmp_path, "--finops-save-inventory=saved")
+    assert status == 0, output
+
+    status, output, document = audit(
+        tmp_path, "--finops-inventory=saved", "checks", "-k", "team", "--finops-estimate-cost",
+        env=environment("http://127.0.0.1:9", tmp_path),
+    )  # fmt: skip
+
+    assert status == 0, output
+    sent = {(c["service"], c["operation"]): c["calls"] for c in live["api_usage"]["calls"]}
+    assert {(c["service"], c["operation"]): c["calls"] for c in document["calls"]} == {
+        ("ec2", "describe_volumes"): sent["ec2", "describe_volumes"]
+    }
+    assert "6 resources" in output
+
+
+def test_an_estimate_without_aws_says_what_it_assumes(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+
+    status, output, document = audit(
+        tmp_path, "--finops-profile=env", "checks", "--finops-estimate-cost", "--finops-regions=eu-west-1,us-east-1",
+        env=environment("http://127.0.0.1:9", tmp_path),
+    )  # fmt: skip
+
+    assert status == 0, output
+    assert [(c["operation"], c["calls"], c["bound"]) for c in document["calls"]] == [
+        ("describe_volumes", 2, "least")
+    ]
+    assert "nothing was sent" in output
+    assert (
+        max(len(line) for line in output[output.index("API call") :].splitlines() if "finops" not in line)
+        <= 80
+    )
