@@ -1,68 +1,25 @@
-"""Predictions: the calls of a plan and what they cost, before anything billable is sent."""
+"""Predict the calls of a plan and what they cost, before anything billable is sent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from math import ceil
 
 from .audit import ApiCalls
 from .collector.executor import batches, pages_at_most, requests_for
-from .collector.ledger import METRIC_PRICE
 from .collector.store import SeriesKey, Store
 from .declare import Inventory
 from .operations import operation
 from .plan import Plan, is_billable
+from .predictions import ASSUMED_RESOURCES, METRIC_PRICE, PredictedCall, Prediction
 from .resources import GLOBAL, Target
 
-#: USD per GetMetricStatistics request (AWS: 0.01 USD per 1,000, the first 1,000,000 a month free).
-STATISTICS_PRICE = Decimal("0.00001")
 #: One GetMetricStatistics request returns at most this many datapoints, and five statistics.
 STATISTICS_POINTS = 1440
 #: AWS's price list counts "up to five statistics for the same metric" as one metric; bills have counted each.
 STATISTICS_PER_METRIC = 5
-#: Resources per inventory and target that an estimate assumes when nothing may be asked.
-ASSUMED_RESOURCES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class PredictedCall:
-    """The requests of one operation; ``bound`` says whether the number is exact, the least, or the most."""
-
-    service: str
-    operation: str
-    calls: int
-    billable_units: int = 0
-    cost: Decimal = Decimal(0)
-    bound: str = "exact"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """What a run will send and pay, in USD.
-
-    ``lower`` to ``upper`` is the range (equal where ``exact``). ``metrics`` counts each statistic asked for, as
-    bills do; ``metrics_lower`` counts up to five statistics of a metric as one, as AWS's price list can be read.
-    ``statistics_requests`` is what GetMetricStatistics would need for the same series.
-    """
-
-    calls: tuple[PredictedCall, ...] = ()
-    lower: Decimal = Decimal(0)
-    upper: Decimal = Decimal(0)
-    exact: bool = True
-    accounts: int = 0
-    regions: int = 0
-    resources: int | None = None
-    metrics: int = 0
-    metrics_lower: int = 0
-    statistics_requests: int = 0
-
-    @property
-    def total_calls(self) -> int:
-        """All requests."""
-        return sum(call.calls for call in self.calls)
 
 
 def measured(

@@ -31,7 +31,7 @@ from .exemptions import match_blind_spot, parse_exemptions, parse_expected_blind
 from .findings import Finding, NotEvaluated, cents
 from .gate import Limits
 from .plan import Check, Plan, is_billable
-from .predict import Prediction
+from .predictions import Prediction
 from .recorder import BoundRule, Recorder
 from .resources import GLOBAL, Target
 from .results import Row

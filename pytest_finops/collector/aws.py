@@ -14,9 +14,10 @@ from typing import Any
 from .. import __version__
 from ..errors import CollectError, WriteRefusedError
 from ..operations import operation as operation_facts
+from ..predictions import METRIC_PRICE
 from .faults import RETRYABLE, CallFault, Fault, classify
 from .guard import Guard
-from .ledger import METRIC_PRICE, Ledger
+from .ledger import Ledger
 from .limiter import Limiter
 
 Answer = Mapping[str, Any]

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 from ..audit import ApiCalls
 from ..declare import Inventory, Metric, Page
 from ..operations import operation as operation_facts
+from ..predictions import METRIC_PRICE
 from ..resources import GLOBAL, Target
 from .aws import Answer, Aws, Login
 from .faults import CallFault, Fault
-from .ledger import METRIC_PRICE, Ledger
+from .ledger import Ledger
 from .saved import Saved, Writer
 from .store import Cell, Points, SeriesKey, Store, series_key
 

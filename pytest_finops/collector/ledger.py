@@ -9,9 +9,6 @@ from decimal import Decimal
 
 from ..audit import ApiCalls
 
-#: USD per metric requested by GetMetricData (AWS: 0.01 USD per 1,000; never free).
-METRIC_PRICE = Decimal("0.00001")
-
 
 @dataclass(slots=True)
 class _Entry:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from ..collector.ledger import METRIC_PRICE
-from ..predict import ASSUMED_RESOURCES, STATISTICS_PRICE, Prediction
+from ..predictions import ASSUMED_RESOURCES, METRIC_PRICE, STATISTICS_PRICE, Prediction
 from .text import count
 
 SCHEMA_VERSION = "1"
