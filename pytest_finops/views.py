@@ -180,7 +180,7 @@ class MetricView(_View):
         first, end = scope.store.window
         start = max(first, end - timedelta(days=scope.period_days)) if scope.period_days else first
         floor = start if resource.created is None else max(start, resource.created - timedelta(hours=1))
-        values = tuple(value for at, value in points.points if floor <= at < end)
+        values = points.between(floor, end)
         zero = self._declaration.absent == "zero"
         if not values and not zero:
             return None

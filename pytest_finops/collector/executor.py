@@ -112,7 +112,7 @@ class LiveSource:
             }
             for index, (namespace, name, dimensions, statistic, period) in enumerate(keys)
         ]  # fmt: skip
-        found: dict[str, list[tuple[datetime, float]]] = {}
+        found: dict[str, tuple[list[datetime], list[float]]] = {}
         status: dict[str, str] = {}
         params: dict[str, Any] = {
             "MetricDataQueries": queries, "StartTime": start, "EndTime": end, "ScanBy": "TimestampAscending",
@@ -126,8 +126,9 @@ class LiveSource:
                 if "MetricDataResults" not in answer:
                     raise CallFault(Fault("failed", "ForeignAnswer", "the answer has no 'MetricDataResults'"))
                 for result in answer["MetricDataResults"]:
-                    points = zip(result.get("Timestamps", ()), result.get("Values", ()), strict=False)
-                    found.setdefault(result["Id"], []).extend(points)
+                    times, values = found.setdefault(result["Id"], ([], []))
+                    times += result.get("Timestamps", ())
+                    values += result.get("Values", ())
                     status[result["Id"]] = str(result.get("StatusCode", "Complete"))
                 token = answer.get("NextToken")
                 if not token or token == params.get("NextToken"):
@@ -136,10 +137,11 @@ class LiveSource:
         except CallFault as error:
             return {key: Points(fault=error.fault) for key in keys}
         series: dict[SeriesKey, Points] = {}
+        shared: dict[tuple[datetime, ...], Any] = {}
         for index, key in enumerate(keys):
             code = status.get(f"q{index}")
             if code == "Complete":
-                series[key] = Points(points=tuple(sorted(found.get(f"q{index}", ()))))
+                series[key] = Points.of(*found.get(f"q{index}", ([], [])), shared)
             else:
                 fault = Fault(
                     "partial", code or "NoAnswer", "CloudWatch did not answer this series completely"

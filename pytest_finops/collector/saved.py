@@ -98,7 +98,7 @@ class Writer:
                 "period": period, "unit": None, "start": start.isoformat(), "end": end.isoformat(),
                 "status": "complete" if points.fault is None else "partial",
                 "error": None if points.fault is None else {"code": points.fault.code, "message": points.fault.message},
-                "points": [[when.isoformat(), value] for when, value in points.points],
+                "points": [[when.isoformat(), value] for when, value in points.pairs()],
             },
         )  # fmt: skip
 
@@ -275,7 +275,8 @@ class Saved:
             if int(line["period"]) > period or period % int(line["period"]) or _when(line["start"]) > start:
                 continue
             points = [(_when(at), float(value)) for at, value in line["points"]]
-            return Points(points=tuple(_coarser(points, statistic, int(line["period"]), period, start, end)))
+            found = list(_coarser(points, statistic, int(line["period"]), period, start, end))
+            return Points.of([at for at, _ in found], [value for _, value in found])
         return Points(
             fault=Fault("missing", "TooCoarse", "the saved series is coarser or shorter than what is asked")
         )

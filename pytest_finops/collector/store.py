@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from ..declare import Inventory, Metric
@@ -25,12 +28,46 @@ class Cell:
     partial: bool = False
 
 
+_Shared = dict[tuple[datetime, ...], "array[int]"]
+
+
 @dataclass(frozen=True, slots=True)
 class Points:
-    """One series as CloudWatch answered it: (hour, value) pairs, oldest first; ``fault`` if it did not."""
+    """One series as CloudWatch answered it: ``times`` (epoch seconds, oldest first) and ``values``; ``fault`` if it did not.
 
-    points: tuple[tuple[datetime, float], ...] = ()
+    Arrays, because a run holds millions of them: 16 bytes a datapoint, 8 where series share their times.
+    """
+
+    times: array[int] = field(default_factory=lambda: array("q"))
+    values: array[float] = field(default_factory=lambda: array("d"))
     fault: Fault | None = None
+
+    @classmethod
+    def of(
+        cls, times: Sequence[datetime], values: Sequence[float], shared: _Shared | None = None
+    ) -> Points:
+        """Return the series of ``times`` and ``values`` in any order; times that are ``shared`` are kept once."""
+        count = min(len(times), len(values))
+        key = tuple(times[:count])
+        line = None if shared is None else shared.get(key)
+        if line is None:
+            line = array("q", [int(when.timestamp()) for when in key])
+            if any(earlier > later for earlier, later in pairwise(line)):
+                order = sorted(zip(line, values[:count], strict=True))
+                return cls(array("q", [when for when, _ in order]), array("d", [value for _, value in order]))
+            if shared is not None:
+                shared[key] = line
+        return cls(line, array("d", values[:count]))
+
+    def pairs(self) -> Iterator[tuple[datetime, float]]:
+        """Yield (time, value), oldest first."""
+        for when, value in zip(self.times, self.values, strict=True):
+            yield datetime.fromtimestamp(when, UTC), value
+
+    def between(self, start: datetime, end: datetime) -> tuple[float, ...]:
+        """Return the values from ``start`` up to, but without, ``end``."""
+        first = bisect_left(self.times, start.timestamp())
+        return tuple(self.values[first : bisect_left(self.times, end.timestamp())])
 
 
 class Store:

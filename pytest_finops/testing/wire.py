@@ -546,6 +546,9 @@ def _json_value(shape: Any, value: Any) -> Any:
                 if item is not None and key in shape.members
             }
         case "list":
+            if shape.member.type_name == "double":
+                # Most of the bytes of metric data: not worth a call per level.
+                return value
             return [_json_value(shape.member, item) for item in value]
         case "map":
             return {key: _json_value(shape.value, item) for key, item in value.items()}
