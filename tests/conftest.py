@@ -11,6 +11,8 @@ import pytest
 
 for _name in [n for n in os.environ if n.startswith(("AWS_", "FINOPS_")) or n == "PYTEST_ADDOPTS"]:
     del os.environ[_name]
+# Or each audit in a process of its own would compile and rewrite what it imports anew (1 s of CPU).
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(autouse=True)

@@ -101,8 +101,9 @@ def audit(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> tup
     target = folder / "audit.json"
     target.unlink(missing_ok=True)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *args, "--finops-report", f"json:{target}"], cwd=folder, env=env, text=True,
-        capture_output=True, timeout=120, check=False,
+        # Without hypothesis, whose plugin imports it (0.3 s) at the end of every session.
+        [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", *args, "--finops-report", f"json:{target}"],
+        cwd=folder, env=env, text=True, capture_output=True, timeout=120, check=False,
     )  # fmt: skip
     document = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
     return done.returncode, done.stdout + done.stderr, document

@@ -70,7 +70,7 @@ def test_a_selection_calls_exactly_what_its_dry_run_lists(tmp_path: Path) -> Non
     listed = {(c["service"], c["operation"]): c["calls"] for c in dry["calls"]}
     assert listed == {(c["service"], c["operation"]): c["calls"] for c in real["api_usage"]["calls"]}
     assert {operation for _, operation in listed} <= {
-        "describe_volumes", "describe_snapshots", "describe_images", "describe_launch_templates",
+        "describe_volumes", "describe_snapshots", "describe_images",
         "describe_launch_template_versions", "describe_launch_configurations", "describe_snapshot_attribute",
     }  # fmt: skip
 

@@ -43,9 +43,7 @@ class Points:
     fault: Fault | None = None
 
     @classmethod
-    def of(
-        cls, times: Sequence[datetime], values: Sequence[float], shared: _Shared | None = None
-    ) -> Points:
+    def of(cls, times: Sequence[datetime], values: Sequence[float], shared: _Shared | None = None) -> Points:
         """Return the series of ``times`` and ``values`` in any order; times that are ``shared`` are kept once."""
         count = min(len(times), len(values))
         key = tuple(times[:count])

@@ -384,18 +384,12 @@ class _Place:
             Tags=self.labels(name, "platform"),
         )
         mapping = {"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": snapshot_id, "VolumeType": "gp3"}}
-        version = {
-            **common,
-            "VersionNumber": 1,
-            "DefaultVersion": True,
-            "LaunchTemplateData": {"InstanceType": "m6i.large", "BlockDeviceMappings": [mapping]},
-        }
-        self.estate.put(
-            self.account_id,
-            self.region,
+        self.add(
             "ec2.describe_launch_template_versions",
-            {"LaunchTemplateVersions": [version]},
-            {"LaunchTemplateId": template_id, "Versions": ["$Default", "$Latest"]},
+            **common,
+            VersionNumber=1,
+            DefaultVersion=True,
+            LaunchTemplateData={"InstanceType": "m6i.large", "BlockDeviceMappings": [mapping]},
         )
 
     def launch_configuration(self, name: str, snapshot_id: str) -> None:
