@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ def load(path: Path, *, missing_ok: bool = False) -> dict[str, Decimal]:
         cure = "write it with --finops-update-baseline or name an audit file"
         raise ConfigError(f"the baseline {path} does not exist; {cure}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the baseline {path} cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"the baseline {path} cannot be read: {reason}; name another file") from error
     try:
         document = json.loads(text, parse_float=Decimal)
     except json.JSONDecodeError as error:
@@ -58,8 +60,10 @@ def write(path: Path, findings: Iterable[Finding]) -> None:
         draft.write_text(text, encoding="utf-8")
         draft.replace(final)
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise ConfigError(f"the baseline {path} cannot be written: {error}; name a writable file") from error
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise ConfigError(f"the baseline {path} cannot be written: {reason}; name a writable file") from error
 
 
 def _entry(entry: Any, place: str) -> tuple[str, Decimal]:

@@ -110,7 +110,7 @@ def _choose_targets(
         for name, fields in (
             ("--finops-demo", ("demo",)),
             ("--finops-inventory", ("inventory",)),
-            ("--finops-profile or --finops-role", ("profile", "role")),
+            ("--finops-profile" if cli.get("profile") else "--finops-role", ("profile", "role")),
         )
         if any(cli.get(field) for field in fields)
     }

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from . import config as layers
-from . import options, plan, predict
+from . import options, outputs, plan, predict
 from .errors import AuditError, BlindTargets, ConfigError, DeclarationError, FindingsFound, FinopsError
 from .findings import Finding, cents
 from .gate import closing_line
@@ -78,6 +78,8 @@ class AuditSession:
             more = self._added_reports(given)
             settings = layers.resolve(given, os.environ, Path.cwd())
             settings = replace(settings, report=(*settings.report, *more))
+            if layers.has_target(settings) and not hasattr(config, "workerinput"):
+                outputs.check(settings)
             self.run = AuditRun(config, settings)
         config.stash[RUN] = self.run
         self.settings = settings
@@ -753,7 +755,10 @@ class AuditSession:
         if self.settings.baseline and self.settings.update_baseline:
             from . import baseline
 
-            baseline.write(self.settings.baseline, audit.findings)
+            try:
+                baseline.write(self.settings.baseline, audit.findings)
+            except ConfigError as error:
+                self._ending += f"; {error}"
         hook.pytest_finops_notify(config=self.config, audit=audit)
         run.close()
 
@@ -789,10 +794,25 @@ class AuditSession:
             try:
                 reports.write(audit, request.format, request.path, context=context, formats=formats)
             except FinopsError as error:
-                self._ending += f"; report not written: {error}"
+                self._ending += (
+                    f"; report not written: {error}{self._rescued(audit, request, context, formats)}"
+                )
             else:
                 if request.path is not None:
                     self.run.said.append(f"{request.format} report: {request.path}")
+
+    @staticmethod
+    def _rescued(
+        audit: Any, request: options.ReportRequest, context: Mapping[str, Any], formats: Mapping[str, Any]
+    ) -> str:
+        """Write a report elsewhere whose file refused it; return where, for the last line."""
+        from . import reports
+
+        def write(path: Path) -> None:
+            reports.write(audit, request.format, path, context=context, formats=formats)
+
+        found = None if request.path is None else outputs.rescue(request.path, write)
+        return "" if found is None else f"; it is in {found}"
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the audit in at most the terminal's width."""

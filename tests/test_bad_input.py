@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,13 @@ from typing import Any
 import pytest
 from finops_kit import NOW, RULES, audit, environment, volumes_estate, write_checks
 
-from pytest_finops.testing import ReplayEndpoint
+from pytest_finops.collector.aws import Aws, Login
+from pytest_finops.collector.faults import CallFault
+from pytest_finops.collector.guard import Guard
+from pytest_finops.collector.ledger import Ledger
+from pytest_finops.collector.limiter import Limiter
+from pytest_finops.outputs import rescue
+from pytest_finops.testing import Fault, ReplayEndpoint
 
 OFFLINE = ("--finops-prices", "offline", "--finops-now", NOW.isoformat())
 ENV = "--finops-profile=env"
@@ -126,3 +135,190 @@ def test_a_keyword_that_names_no_target_selects_nothing_as_ever(bench: Bench) ->
     status, output, document = bench.run(ENV, *OFFLINE, "--finops-group=account", "checks", "-k", "env")
     assert status == 1, output
     assert len(document["findings"]) == 4
+
+
+# --- options, files, targets: refused before anything is asked
+
+MANIFEST = {
+    "format": 1,
+    "now": "2026-11-01T12:00:00Z",
+    "targets": [{"account_id": "1", "regions": ["us-east-1"]}],
+}
+#: Files to write, arguments, and every line that must be told (a part of it is enough).
+REFUSED: dict[str, tuple[dict[str, str], tuple[str, ...], tuple[str, ...]]] = {
+    "options": (
+        {},
+        ("--finops-now=yesterday", "--finops-max-waste=lots", "--finops-demo", "--finops-inventory=x", ENV),
+        (
+            "--finops-now: 'yesterday' is not an ISO 8601 time; write one like 2026-11-01T06:00:00Z",
+            "--finops-max-waste: 'lots' is not an amount in USD; write one like 1.00",
+            "--finops-demo and --finops-inventory and --finops-profile exclude each other; choose",
+        ),
+    ),
+    "file-syntax": (
+        {"finops.yaml": "max_waste: 3\nregions: [eu-west-1\nrate: {\n"},
+        (ENV,),
+        ("finops.yaml:3:5: is not YAML: expected ',' or ']'",),
+    ),
+    "file-types": (
+        {"finops.yaml": "max_waste: many\nrat: 1\nexemptions: {a: b}\ndemo: maybe\nprices: {overrides: {ebs:gp3: x}}\n"},
+        (ENV,),
+        (
+            "finops.yaml:1: max_waste: is 'many'; write a number",
+            "finops.yaml:2: rat: unknown key; did you mean rate?",
+            "finops.yaml:3: exemptions: is a mapping; write a list",
+            "finops.yaml:4: demo: is 'maybe'; write true or false",
+        ),
+    ),
+    "no-such-file": ({}, (ENV, "--finops-config=none.yaml"), ("none.yaml: does not exist; name an existing file",)),
+    "region": ({}, (ENV, "--finops-regions=eu-wst-1"), ("--finops-regions: there is no region 'eu-wst-1'", "did you mean eu-west-1?")),
+    "account": ({}, (ENV, "--finops-accounts=prod"), ("--finops-accounts: there is no account 'prod'; known are 111111111111, env",)),
+    "demo-account": ({}, ("--finops-demo", "--finops-accounts=prd"), ("--finops-accounts: there is no account 'prd'; did you mean prod?",)),
+    "baseline": ({"b.json": "{}"}, (ENV, "--finops-baseline=b.json"), ("b.json has no list of findings; name an audit file",)),
+    "baseline-syntax": ({"b.json": "{"}, (ENV, "--finops-baseline=b.json"), ("b.json:1 is not JSON",)),
+    "paths": (
+        {"file": "x"},
+        (
+            ENV, "--finops-report=html:checks", "--finops-report=csv:file/a.csv", "--finops-report=markdown:a.md",
+            "--finops-report=html:a.md", "--finops-save-inventory=file/x",
+        ),
+        (
+            "--finops-report: html: checks is a directory; name a file that can be written",
+            "--finops-report: csv: file/a.csv: file is not a directory; name a file that can be written",
+            "--finops-report: a.md would hold markdown and html; name two files",
+            "--finops-save-inventory: file/x/manifest.json: file is not a directory; name a directory",
+        ),
+    ),
+    "no-inventory": ({}, ("--finops-inventory=checks",), ("checks is not a saved inventory: it has no manifest.json",)),
+    "newer-inventory": (
+        {"i/manifest.json": json.dumps({**MANIFEST, "format": 2})},
+        ("--finops-inventory=i",),
+        ("manifest.json: format 2 is newer than this release reads (1); upgrade pytest-finops",),
+    ),
+    "broken-inventory": ({"i/manifest.json": "{"}, ("--finops-inventory=i",), ("manifest.json is not JSON", "save the inventory anew")),
+    "empty-inventory": (
+        {"i/manifest.json": json.dumps({**MANIFEST, "targets": []})},
+        ("--finops-inventory=i",),
+        ("manifest.json is not the manifest of a saved inventory: targets must list at least one account",),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_before_anything_is_asked(bench: Bench, case: str) -> None:
+    files, args, expected = REFUSED[case]
+    for name, text in files.items():
+        (bench.folder / name).parent.mkdir(exist_ok=True)
+        (bench.folder / name).write_text(text, encoding="utf-8")
+
+    told = "\n".join(bench.refused(*args, "checks"))
+
+    assert "Error:" not in told
+    for part in expected:
+        assert told.count(part) == 1, told
+
+
+# --- AWS that refuses, lies or is silent
+
+
+def test_an_expired_token_says_what_to_do(tmp_path: Path) -> None:
+    with ReplayEndpoint(volumes_estate(), faults=[Fault("error", "sts", code="ExpiredToken")]) as endpoint:
+        told = "\n".join(Bench(tmp_path, endpoint).refused(ENV, "checks"))
+    assert "no account could be entered:\n  env: ExpiredToken: " in told
+    assert "(the token has expired: log in again)" in told
+
+
+def test_half_of_the_calls_denied_leaves_the_other_half(tmp_path: Path) -> None:
+    denied = [
+        Fault("error", "ec2", operation, region="eu-west-1")
+        for operation in (
+            "describe_addresses",
+            "describe_nat_gateways",
+            "describe_snapshots",
+            "describe_instances",
+        )
+    ]
+    (tmp_path / "finops.yaml").write_text("min_savings: 0\n", encoding="utf-8")
+    with ReplayEndpoint(volumes_estate(), faults=denied) as endpoint:
+        bench = Bench(tmp_path, endpoint)
+        status, output, document = bench.run(
+            ENV,
+            *OFFLINE,
+            "--pyargs",
+            "pytest_finops.checks",
+            "--finops-max-waste=1000",
+        )
+
+    assert status == 7, output
+    outcomes = {(row["rule_id"], row["region"]): row["outcome"] for row in document["checks"]}
+    assert outcomes["ebs-unattached", "eu-west-1"] == "failed"
+    for rule in ("eip-unassociated", "ebs-old-snapshots", "nat-gateway-count", "ec2-old-generation"):
+        assert outcomes[rule, "eu-west-1"] == "error", rule
+        assert outcomes[rule, "us-east-1"] != "error", rule
+    assert len(document["findings"]) == 4
+    spots = {(spot["region"], spot["operation"], spot["code"]) for spot in document["blind_spots"]}
+    assert spots == {("eu-west-1", fault.operation, "UnauthorizedOperation") for fault in denied}
+    assert "incomplete" in output.splitlines()[-1]
+
+
+def test_a_damaged_call_of_a_saved_inventory_blinds_only_its_target(bench: Bench) -> None:
+    status, output, _ = bench.run(ENV, "checks", *OFFLINE, "--finops-save-inventory=saved")
+    assert status == 1, output
+    (damaged,) = (bench.folder / "saved").glob("*/eu-west-1/ec2.describe_volumes.jsonl")
+    damaged.write_text(damaged.read_text(encoding="utf-8")[:-30], encoding="utf-8")
+
+    status, output, document = bench.run("--finops-inventory=saved", "checks", "--finops-max-waste=1000")
+
+    assert status == 7, output
+    assert {f["region"] for f in document["findings"]} == {"us-east-1"}
+    (spot,) = document["blind_spots"]
+    assert (spot["region"], spot["code"]) == ("eu-west-1", "Unreadable")
+
+
+def test_an_endpoint_that_never_answers_is_asked_by_one_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ReplayEndpoint(volumes_estate(), faults=[Fault("hang", "ec2", region="eu-west-1")]) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint.url)
+        stop = threading.Event()
+        aws = Aws(
+            run_id="t", guard=Guard(), ledger=Ledger(), limiter=Limiter(1.0, stop), stop=stop, threads=2,
+            retry_delay=0, timeouts=(0.2, 0.2),
+        )  # fmt: skip
+        login = Login(keys=("AKIAMAIN", "x"), endpoint=endpoint.url)
+        for _ in range(3):
+            with pytest.raises(CallFault) as caught:
+                aws.call(login, "1", "eu-west-1", "ec2", "describe_regions", {})
+            assert caught.value.fault.kind == "unavailable"
+            sent = endpoint.count("ec2", "describe_regions")
+            assert sent == 3  # botocore's own tries of the first call
+        assert "was not asked again" in str(caught.value)
+        assert aws.call(login, "1", "us-east-1", "ec2", "describe_regions", {})["Regions"]
+
+
+# --- outputs that fail late
+
+
+def test_a_report_that_fails_at_the_end_is_kept_elsewhere(bench: Bench) -> None:
+    test = (
+        TEAM.format(rule="ebs-team") + "    import pathlib; pathlib.Path('late').write_text('in the way')\n"
+    )
+    write_checks(bench.folder, test)
+
+    status, output, _ = bench.run(
+        ENV, "checks", *OFFLINE, "--finops-report=csv:late/report.csv", "--finops-baseline=late/b.json", "--finops-update-baseline"
+    )  # fmt: skip
+
+    assert status == 1, output
+    last = output.splitlines()[-1]
+    assert "report not written: cannot write the csv report to " in last
+    assert re.search(r"the baseline \S+ cannot be written: ", last)
+    kept = Path(last.partition("it is in ")[2].partition(";")[0])
+    assert kept.read_text(encoding="utf-8").count("vol-") >= 4
+    kept.unlink()
+    kept.parent.rmdir()
+
+
+def test_what_cannot_be_rescued_either_is_said(tmp_path: Path) -> None:
+    def full(path: Path) -> None:
+        raise OSError("no space")
+
+    assert rescue(tmp_path / "x", full) is None

@@ -24,6 +24,10 @@ from .limiter import Limiter
 Answer = Mapping[str, Any]
 #: Task-level tries of one page beyond botocore's own: its retry quota runs dry in a storm (measured).
 TASK_TRIES = 3
+#: Seconds to connect, and to wait for an answer; botocore tries three times.
+TIMEOUTS = (5.0, 30.0)
+#: What an endpoint that does not answer at all ends with, after botocore's own tries.
+SILENCE = frozenset({"ConnectTimeoutError", "ReadTimeoutError"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Aws:
 
     def __init__(
         self, *, run_id: str, guard: Guard, ledger: Ledger, limiter: Limiter, stop: threading.Event, threads: int,
-        retry_delay: float = 0.4,
+        retry_delay: float = 0.4, timeouts: tuple[float, float] = TIMEOUTS,
     ) -> None:  # fmt: skip
         self.run_id = run_id
         self.guard = guard
@@ -78,6 +82,9 @@ class Aws:
         self.stop = stop
         self._threads = threads
         self._retry_delay = retry_delay
+        self._timeouts = timeouts
+        self._silent: dict[tuple[str, str], Fault] = {}
+        self._answered: set[tuple[str, str]] = set()
         self._lock = threading.RLock()
         self._loader: Any = None
         self._sessions: dict[Login, Any] = {}
@@ -161,8 +168,8 @@ class Aws:
             endpoint_url=endpoint,
             config=Config(
                 retries={"mode": "standard", "total_max_attempts": 3},
-                connect_timeout=5,
-                read_timeout=30,
+                connect_timeout=self._timeouts[0],
+                read_timeout=self._timeouts[1],
                 max_pool_connections=self._threads,
                 user_agent_extra=f"pytest-finops/{__version__} run/{self.run_id}",
             ),
@@ -194,6 +201,9 @@ class Aws:
         bucket = self.limiter.bucket(
             (account_id, region, service, facts.bucket), facts.rate_per_second, facts.burst
         )
+        silent = self._silent.get((service, region))
+        if silent is not None:
+            raise CallFault(silent)
         retried = throttled = 0
         for attempt in range(1, TASK_TRIES + 1):
             self.limiter.wait(bucket)
@@ -204,6 +214,7 @@ class Aws:
                 answer: dict[str, Any] = getattr(client, method)(**params)
                 meta = answer.get("ResponseMetadata") or {}
                 retried += int(meta.get("RetryAttempts", 0))
+                self._answered.add((service, region))
                 if not meta.get("RequestId") and not re.search(
                     "requestid|request-id", str(meta.get("HTTPHeaders")), re.I
                 ):
@@ -211,6 +222,10 @@ class Aws:
             except Exception as error:
                 fault, inner = fault_of(error)
                 retried += inner
+                if fault.code in SILENCE and (service, region) not in self._answered:
+                    # Nobody waits twice for an endpoint that never answered: what else is asked of it fails at once.
+                    text = f"{service} in {region} did not answer, and was not asked again"
+                    self._silent[service, region] = Fault("unavailable", fault.code, text)
                 throttled += 1 if fault.kind == "throttled" else 0
                 if fault.kind == "throttled":
                     bucket.slow_down()
@@ -364,9 +379,9 @@ def fault_of(error: BaseException) -> tuple[Fault, int]:
     text = " ".join(str(error).split())
     if isinstance(error, (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, SSOError)):
         return Fault("expired", name, text), 0
-    if isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):
+    if isinstance(error, (EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError)):
         return Fault("unavailable", name, text), 0
-    if isinstance(error, (ReadTimeoutError, HTTPClientError)):
+    if isinstance(error, HTTPClientError):
         return Fault("transient", name, text), 0
     if isinstance(error, BotoCoreError):
         return Fault("failed", name, text), 0

@@ -16,6 +16,7 @@ from .aws import Answer, snake
 from .faults import CallFault, Fault, classify
 from .store import Points, SeriesKey
 
+FORMAT = 1
 #: Never written: secrets that list calls return (reference: aws-api-facts, section 5.3).
 SECRETS = frozenset(
     {"UserData", "MasterUsername", "MasterUserSecret", "CustomerGatewayConfiguration", "PreSharedKey"}
@@ -111,8 +112,13 @@ class Writer:
     @staticmethod
     def _write(path: Path, text: str, mode: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if mode == "a" else os.O_TRUNC)
-        with os.fdopen(os.open(path, flags, 0o600), mode, encoding="utf-8") as file:
-            file.write(text)
+        try:
+            with os.fdopen(os.open(path, flags, 0o600), mode, encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise AuditError(
+                f"--finops-save-inventory: {path} cannot be written: {error.strerror}; name another directory"
+            ) from error
 
 
 class Saved:
@@ -133,14 +139,22 @@ class Saved:
             document = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise AuditError(f"{self.directory} is not a saved inventory: it has no manifest.json") from None
-        except (OSError, ValueError) as error:
-            raise AuditError(f"{path}: {error}") from error
+        except OSError as error:
+            raise AuditError(f"{path} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise AuditError(f"{path} is not JSON ({error}); save the inventory anew") from error
         if (
-            document.get("format") != 1
-            or "now" not in document
-            or not isinstance(document.get("targets"), list)
+            isinstance(document, dict)
+            and isinstance(document.get("format"), int)
+            and document["format"] > FORMAT
         ):
-            raise AuditError(f"{path}: expected format 1 with 'now' and 'targets'")
+            raise AuditError(
+                f"{path}: format {document['format']} is newer than this release reads ({FORMAT}); "
+                "upgrade pytest-finops"
+            )
+        reason = why_no_manifest(document)
+        if reason:
+            raise AuditError(f"{path} is not the manifest of a saved inventory: {reason}")
         return dict(document)
 
     def targets(self) -> list[Target]:
@@ -191,9 +205,9 @@ class Saved:
             if not calls and empty.exists() and call in json.loads(empty.read_text(encoding="utf-8")):
                 return [{"params": None, "pages": [], "error": None, "complete": True}]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise AuditError(
-                f"{folder}/{call}: not a saved call ({type(error).__name__}: {error})"
-            ) from error
+            # Damaged is not absent: whoever needs this call is blind, and the rest is judged.
+            text = f"{folder}/{call} is damaged ({type(error).__name__}: {error})"
+            raise CallFault(Fault("failed", "Unreadable", text)) from error
         return list(calls.values())
 
     def pages(
@@ -254,7 +268,10 @@ class Saved:
     def series(self, target: Target, key: SeriesKey, start: datetime, end: datetime) -> Points:
         """Return one series out of ``metrics.jsonl``: equal, finer or longer ones can answer; coarser ones cannot."""
         namespace, name, dimensions, statistic, period = key
-        loaded = self._series_of(target)
+        try:
+            loaded = self._series_of(target)
+        except CallFault as damaged:
+            return Points(fault=damaged.fault)
         if loaded is None:
             return Points(
                 fault=Fault("missing", "NotSaved", "the saved inventory has no metrics of this target")
@@ -299,11 +316,28 @@ class Saved:
                             )  # fmt: skip
                             found.setdefault(identity, []).append(line)
                     except (ValueError, KeyError, TypeError) as error:
-                        raise AuditError(
-                            f"{path}: not a saved series ({type(error).__name__}: {error})"
-                        ) from error
+                        text = f"{path} is damaged ({type(error).__name__}: {error})"
+                        raise CallFault(Fault("failed", "Unreadable", text)) from error
                     self._metrics[key] = found
             return self._metrics[key]
+
+
+def why_no_manifest(document: Any) -> str:
+    """Return what is wrong with a manifest, or nothing."""
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        return f"it needs format {FORMAT}"
+    try:
+        _when(document["now"])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return "now must be a time like 2026-11-01T06:00:00Z"
+    targets = document.get("targets")
+    if not isinstance(targets, list) or not targets:
+        return "targets must list at least one account"
+    for number, entry in enumerate(targets):
+        regions = entry.get("regions") if isinstance(entry, dict) else None
+        if not isinstance(regions, list) or not regions or not entry.get("account_id"):
+            return f"targets[{number}] needs account_id and a list of regions"
+    return ""
 
 
 _MERGES: dict[str, Callable[[list[float]], float]] = {
