@@ -257,7 +257,8 @@ def test_half_of_the_calls_denied_leaves_the_other_half(tmp_path: Path) -> None:
         assert outcomes[rule, "us-east-1"] != "error", rule
     assert len(document["findings"]) == 4
     spots = {(spot["region"], spot["operation"], spot["code"]) for spot in document["blind_spots"]}
-    assert spots == {("eu-west-1", fault.operation, "UnauthorizedOperation") for fault in denied}
+    assert spots >= {("eu-west-1", fault.operation, "UnauthorizedOperation") for fault in denied}
+    assert {region for region, _, _ in spots} == {"eu-west-1"}
     assert "incomplete" in output.splitlines()[-1]
 
 
