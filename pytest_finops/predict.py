@@ -24,11 +24,12 @@ STATISTICS_PER_METRIC = 5
 
 def measured(
     plan: Plan, store: Store, made: Iterable[ApiCalls], series: Mapping[Target, Sequence[SeriesKey]],
-    window: tuple[datetime, datetime], targets: Sequence[Target],
+    window: tuple[datetime, datetime], targets: Sequence[Target], prices: Sequence[PredictedCall] = (),
 ) -> Prediction:  # fmt: skip
     """Return the prediction when the free calls are answered: what they were, and what is still to be sent.
 
     Exact for CloudWatch; an upper bound for billable inventories, whose pages nobody knows beforehand.
+    ``prices`` is what the price book will ask, free of charge.
     """
     calls = [
         PredictedCall(c.service, c.operation, c.calls, c.billable_units, c.cost) for c in made if c.calls
@@ -42,6 +43,7 @@ def measured(
                 facts.request_cost * sent * pages, "exact" if pages == 1 else "most",
             )
         )  # fmt: skip
+    calls += prices
     subjects = {subject for check in plan.checks for subject in check.subjects}
     keys = [key for found in series.values() for key in found]
     if keys:
@@ -50,7 +52,7 @@ def measured(
             PredictedCall("cloudwatch", "get_metric_data", sent, len(keys), METRIC_PRICE * len(keys))
         )
     upper = sum((call.cost for call in calls), Decimal(0))
-    unsure = [call for call in calls if call.bound != "exact"]
+    unsure = [call for call in calls if call.bound != "exact" and call.cost]
     least = sum((operation(c.service, c.operation).request_cost for c in unsure), Decimal(0))
     lower = upper - sum((call.cost for call in unsure), Decimal(0)) + least
     return Prediction(

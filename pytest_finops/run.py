@@ -31,7 +31,7 @@ from .exemptions import match_blind_spot, parse_exemptions, parse_expected_blind
 from .findings import Finding, NotEvaluated, cents
 from .gate import Limits
 from .plan import Check, Plan, is_billable
-from .predictions import Prediction
+from .predictions import PredictedCall, Prediction
 from .recorder import BoundRule, Recorder
 from .resources import GLOBAL, Target
 from .results import Row
@@ -40,6 +40,7 @@ from .views import Scope
 
 if TYPE_CHECKING:
     from .options import Settings
+    from .prices.catalogue import PriceKey
     from .prices.resolver import PriceBook
 
 RUN: pytest.StashKey[AuditRun] = pytest.StashKey()
@@ -214,15 +215,34 @@ class AuditRun:
                 self._prices = PriceBook(
                     mode, client_factory=self._pricing_client if mode == "live" else None,
                     overrides=self.settings.price_settings.get("overrides"),
-                    discounts=self.settings.price_settings.get("discounts"), today=self.now.date(),
+                    discounts=self.settings.price_settings.get("discounts"),
+                    # Prices are asked and cached today, whatever the clock of the audit says.
+                    today=(self.now if mode == "offline" else self.started).date(),
                 )  # fmt: skip
         return self._prices
 
     def _pricing_client(self, region: str) -> Any:
-        auditor = self.discovery.auditor if self.discovery else None
-        from .collector.aws import Login
+        from .collector.aws import Login, PriceListCalls
 
-        return self._aws().client(auditor or Login(), "pricing", region)
+        login = self.discovery.auditor if self.discovery else None
+        return PriceListCalls(self._aws(), login or Login(), region)
+
+    def _price_requests(self) -> list[PredictedCall]:
+        asked, exact = self.prices.requests(self.price_keys())
+        bound = "exact" if exact else "most"
+        return [PredictedCall("pricing", "get_products", asked, bound=bound)] if asked else []
+
+    def price_keys(self) -> list[PriceKey]:
+        """Return the prices that the collected resources can need, as their inventories declare."""
+        assert self.plan is not None
+        keys = {
+            key: None
+            for declaration, target in self.plan.cells
+            if declaration.prices
+            for row in self.store.cell(declaration, target).rows
+            for key in declaration.prices(row)
+        }
+        return list(keys)
 
     # --- collection -------------------------------------------------------------------------------------------------
 
@@ -243,7 +263,7 @@ class AuditRun:
             made = self.ledger.entries() if self.saved is None else collector.replayed()
             series = collector.planned_series(wanted)
             self.prediction = predict.measured(
-                self.plan, self.store, made, series, self.window(), self.targets
+                self.plan, self.store, made, series, self.window(), self.targets, self._price_requests()
             )
             if self.settings.dry_run or self.settings.estimate_cost:
                 return
@@ -256,14 +276,7 @@ class AuditRun:
         if wanted:
             collector.series(wanted, *self.window())
         if not self.worker:
-            keys = {
-                key: None
-                for declaration, target in self.plan.cells
-                if declaration.prices
-                for row in self.store.cell(declaration, target).rows
-                for key in declaration.prices(row)
-            }
-            self.prices.prefetch(keys)
+            self.prices.prefetch(self.price_keys())
             if spool and self.scratch is not None:
                 self.prices.dump(self.scratch / "prices.json")
 
@@ -570,7 +583,7 @@ class AuditRun:
                 actual_cost=self.ledger.total_cost, calls=self.ledger.entries(),
             ),
             prices=self._usage(), gate=judged, upkeep=kept,
-            warnings=(*dict.fromkeys(self.said), *upkeep.warnings(kept, whole=True)),
+            warnings=(*dict.fromkeys(self.said), *self._price_warnings(), *upkeep.warnings(kept, whole=True)),
         )  # fmt: skip
         return self.audit
 
@@ -592,6 +605,9 @@ class AuditRun:
             "rules": sorted({key[0] for key in self.rows}), "args": [str(arg) for arg in self.config.args],
             "options": chosen, "targets": sorted({f"{t.account_id}/{t.region}" for t in self.targets}),
         }  # fmt: skip
+
+    def _price_warnings(self) -> list[str]:
+        return [f"prices: {text}" for text in (self._prices.warnings() if self._prices else ())]
 
     def _usage(self) -> PriceUsage:
         if self._prices is None and not self._price_usage:

@@ -331,6 +331,20 @@ class Aws:
         raise CallFault(Fault("failed", "ForeignAnswer", f"the answer has no {witness!r}: not AWS's own"))
 
 
+class PriceListCalls:
+    """What the price book needs of a pricing client, sent, paced and counted like every other call of the run."""
+
+    def __init__(self, aws: Aws, login: Login, region: str) -> None:
+        self._aws, self._login, self._region = aws, login, region
+
+    def get_products(self, **params: Any) -> dict[str, Any]:
+        """Send one GetProducts request with the auditor's credentials; CollectError says why not."""
+        try:
+            return self._aws.call(self._login, "auditor", self._region, "pricing", "get_products", params)
+        except CallFault as error:
+            raise CollectError(f"pricing.get_products: {error.fault}", code=error.fault.code) from error
+
+
 def _roles(core: Any) -> Iterator[str]:
     """Yield the roles that the profile of a session takes on, its sources' roles included."""
     environment = os.environ.get("AWS_ROLE_ARN")

@@ -6,7 +6,6 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -20,6 +19,8 @@ from .catalogue import PriceKey
 from .ladder import Ladder
 from .sources import (
     FRESH_DAYS,
+    MOST_PAGES,
+    Ambiguous,
     DiskCache,
     Limiter,
     PriceList,
@@ -43,6 +44,9 @@ Source = Literal["live", "cache", "snapshot", "override", "unknown"]
 
 #: From this age on an audit says that the bundled prices are old.
 STALE_DAYS = 180
+#: What one query fetches: a filter to leave out (or none), and the keys that the answer serves.
+_Job = tuple[str, list[PriceKey]]
+
 #: From this many keys that differ in one filter only, all values of that filter are fetched at once.
 BATCH = 12
 #: Partitions whose list prices are USD and served by the commercial endpoints.
@@ -243,6 +247,7 @@ class PriceBook:
         self._live: dict[PriceKey, Quote] = {}
         self._failed: dict[PriceKey, str] = {}
         self._used: dict[PriceKey, Price] = {}
+        self._ambiguous: set[PriceKey] = set()
         self._warned: dict[str, None] = {}
         self._lock = threading.RLock()
         self._flight = threading.Lock()
@@ -328,13 +333,20 @@ class PriceBook:
             jobs = self._jobs(wanted)
             if not jobs:
                 return
-            with ThreadPoolExecutor(4, thread_name_prefix="finops-prices") as pool:
-                answers = list(pool.map(self._fetch, jobs))
-            fetched = {key: quote for answer in answers for key, quote in answer.items()}
+            fetched: dict[PriceKey, Quote] = {}
+            _concurrently(lambda job: fetched.update(self._fetch(job)), jobs)
             with self._lock:
                 self._live.update(fetched)
             if fetched and self._disk is not None:
                 self._disk.add(fetched, self.today)
+
+    def requests(self, keys: Iterable[PriceKey]) -> tuple[int, bool]:
+        """Return how many GetProducts requests :meth:`prefetch` would send at most, and whether that is exact."""
+        if self._list is None:
+            return 0, True
+        jobs = self._jobs([key for key in sorted(set(keys)) if self._wants(key)])
+        batches = sum(bool(without) for without, _ in jobs)
+        return len(jobs) + batches * (MOST_PAGES - 1), not batches
 
     def usage(self) -> PriceUsage:
         """Return how many distinct prices the lines used, by source."""
@@ -388,6 +400,7 @@ class PriceBook:
             live = dict(self._live)
             cached = dict(self._usable())
             failed = dict(self._failed)
+            ambiguous = set(self._ambiguous)
         document = {
             "version": _DUMP_VERSION,
             "mode": self.mode,
@@ -395,7 +408,10 @@ class PriceBook:
             **self._configured,
             "live": [_quote_data(key, live[key]) for key in sorted(live)],
             "cached": [_quote_data(key, cached[key]) for key in sorted(cached)],
-            "failed": [{**key_data(key), "reason": failed[key]} for key in sorted(failed)],
+            "failed": [
+                {**key_data(key), "reason": failed[key], "ambiguous": key in ambiguous}
+                for key in sorted(failed)
+            ],
         }
         path.write_text(json.dumps(document), encoding="utf-8")
 
@@ -416,6 +432,7 @@ class PriceBook:
             book._live = dict(map(_quote_from, document["live"]))
             book._cached = dict(map(_quote_from, document["cached"]))
             book._failed = {key_from(data): data["reason"] for data in document["failed"]}
+            book._ambiguous = {key_from(data) for data in document["failed"] if data["ambiguous"]}
         except (OSError, ValueError, KeyError, TypeError, InvalidOperation) as error:
             raise AuditError(f"{path}: the dumped prices cannot be read: {error}") from error
         return book
@@ -452,6 +469,8 @@ class PriceBook:
     def _listed(self, key: PriceKey, unit: str) -> Price:
         with self._lock:
             live, cached, failed = self._live.get(key), self._usable().get(key), self._failed.get(key, "")
+            if key in self._ambiguous:
+                return Price(prices=None, unit=unit, source="unknown", reason=f"no price is known: {failed}")
         for quote, source in ((live, "live"), (cached, "cache")):
             if quote is not None:
                 return Price(
@@ -491,7 +510,7 @@ class PriceBook:
             return False
         return partition(key.region) in _PRICED and isinstance(catalogue.query(key), catalogue.Query)
 
-    def _jobs(self, keys: list[PriceKey]) -> list[tuple[str, list[PriceKey]]]:
+    def _jobs(self, keys: list[PriceKey]) -> list[_Job]:
         """Return what to fetch: a filter to leave out (or none), and the keys that the answer serves."""
         groups: dict[object, list[PriceKey]] = {}
         for key in keys:
@@ -501,7 +520,7 @@ class PriceBook:
             groups.setdefault(
                 (key.dimension, query.absent, rest, "" if without else key.attributes), []
             ).append(key)
-        jobs: list[tuple[str, list[PriceKey]]] = []
+        jobs: list[_Job] = []
         for group in groups.values():
             without = catalogue.dimension(group[0].dimension).batch
             if without and len(group) >= BATCH:
@@ -510,7 +529,7 @@ class PriceBook:
                 jobs += [("", [key]) for key in group]
         return jobs
 
-    def _fetch(self, job: tuple[str, list[PriceKey]]) -> dict[PriceKey, Quote]:
+    def _fetch(self, job: _Job) -> dict[PriceKey, Quote]:
         without, keys = job
         found: dict[PriceKey, Quote] = {}
         queries = {key: query for key in keys if isinstance(query := catalogue.query(key), catalogue.Query)}
@@ -524,6 +543,12 @@ class PriceBook:
             row = catalogue.dimension(key.dimension)
             try:
                 quote = select((item for item in documents if matches(item, query)), query, row, self.today)
+            except Ambiguous as error:
+                self._warn(f"{key}: {error}")
+                self._fail([key], str(error))
+                with self._lock:
+                    self._ambiguous.add(key)
+                continue
             except Unusable as error:
                 log.info("%s: %s", key, error)
                 self._fail([key], str(error))
@@ -548,6 +573,32 @@ def _line(
         dimension=key.dimension, region=key.region, quantity=quantity, unit=price.unit, unit_price=unit_price,
         source=price.source, sku=price.sku, as_of=price.as_of, component=component, note=note,
     )  # fmt: skip
+
+
+def _concurrently(work: Callable[[_Job], None], jobs: Iterable[_Job], threads: int = 4) -> None:
+    """Do every job on daemon threads (an executor's threads would hold an interrupted process)."""
+    left = list(jobs)[::-1]
+    crashes: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            while True:
+                work(left.pop())
+        except IndexError:
+            return
+        except BaseException as error:  # noqa: BLE001 - re-raised in the calling thread
+            crashes.append(error)
+
+    workers = [
+        threading.Thread(target=run, daemon=True, name=f"finops-prices-{n}")
+        for n in range(min(threads, len(left)))
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if crashes:
+        raise crashes[0]
 
 
 def _rank(override: Override) -> tuple[int, bool]:

@@ -42,9 +42,26 @@ _DENIED = frozenset(
     }
 )
 
+#: What botocore says when there is nobody to talk to: no second try will help this run.
+_UNREACHABLE = frozenset(
+    {
+        "ConnectTimeoutError",
+        "EndpointConnectionError",
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "ProxyConnectionError",
+    }
+)
+#: All EC2 types of a region and operation are about 14 pages of 100; more is a token that never ends.
+MOST_PAGES = 40
+
 
 class Unusable(CollectError):
     """An answer that gives no price; the message says why."""
+
+
+class Ambiguous(Unusable):
+    """More than one SKU answers: no other source may stand in, for nobody knows which one is billed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +148,7 @@ def select(documents: Iterable[Mapping[str, Any]], query: Query, row: Dimension,
         raise Unusable("no SKU matches")
     if len(found) > 1:
         skus = ", ".join(sorted(str(item["product"].get("sku", "?")) for item in found))
-        raise Unusable(f"{len(found)} SKUs match ({skus})")
+        raise Ambiguous(f"{len(found)} SKUs match ({skus})")
     tiers = on_demand(found[0])
     for tier in tiers:
         if str(tier.get("unit", "")).lower() not in {unit.lower() for unit in row.units}:
@@ -224,7 +241,7 @@ class PriceList:
         arguments: dict[str, Any] = {"ServiceCode": query.service, "Filters": filters, "MaxResults": 100}
         try:
             client = self._client(endpoint(region))
-            while True:
+            for _ in range(MOST_PAGES):
                 self._limiter.wait()
                 if self.stopped:
                     raise Unusable(self.stopped)
@@ -232,12 +249,16 @@ class PriceList:
                 found += [json.loads(item) if isinstance(item, str) else item for item in answer["PriceList"]]
                 with self._lock:
                     self._denials = 0
-                if not answer.get("NextToken"):
+                token = answer.get("NextToken")
+                if not token:
                     return found
-                arguments["NextToken"] = answer["NextToken"]
+                if token == arguments.get("NextToken"):
+                    break
+                arguments["NextToken"] = token
+            raise Unusable("GetProducts pages without end")
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
-            self._failed(code, denied=code in _DENIED)
+            self._failed(code)
             raise Unusable(f"GetProducts: {code}") from error
         except BotoCoreError as error:
             self._stop(f"the Price List API cannot be asked: {type(error).__name__}")
@@ -245,6 +266,7 @@ class PriceList:
         except Unusable:
             raise
         except CollectError as error:
+            self._failed(error.code)
             raise Unusable(str(error)) from error
         except (ValueError, KeyError) as error:
             raise Unusable(f"GetProducts answered nonsense: {type(error).__name__}") from error
@@ -257,9 +279,12 @@ class PriceList:
                 self._clients[region] = self._factory(region)
             return self._clients[region]
 
-    def _failed(self, code: str, *, denied: bool) -> None:
+    def _failed(self, code: str) -> None:
+        if code in _UNREACHABLE:
+            self._stop(f"the Price List API cannot be asked: {code}")
+            return
         with self._lock:
-            self._denials = self._denials + 1 if denied else 0
+            self._denials = self._denials + 1 if code in _DENIED else 0
             stop = self._denials >= 2
         if stop:
             self._stop(f"pricing:GetProducts is denied ({code})")
