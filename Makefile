@@ -2,7 +2,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: demo test lint venv clean
+.PHONY: demo test lint docs pictures venv clean
 
 venv: $(VENV)/.installed
 
@@ -30,6 +30,13 @@ lint: venv
 
 test: venv lint  ## Install everything and run the whole suite
 	$(PY) -m pytest -q
+
+docs: venv  ## Regenerate every generated document
+	$(PY) docs/generate.py
+	$(PY) benchmarks/run_cost.py --write
+
+pictures: venv  ## Take the pictures of the report anew; needs Chromium
+	$(PY) docs/pictures.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info finops-report

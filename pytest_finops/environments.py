@@ -86,9 +86,10 @@ class EnvironmentPolicy:
         accounts: dict[str, _Value] = {}
         for key, value in _section(section.get("accounts"), f"{place}.accounts", None).items():
             word = _squeeze(str(value))
-            if word in prod:
+            # The two verdicts themselves always count, whatever words the tags use.
+            if word == "prod" or word in prod:
                 accounts[key] = "prod"
-            elif word in nonprod:
+            elif word == "nonprod" or word in nonprod:
                 accounts[key] = "nonprod"
             else:
                 raise ConfigError(f"{place}.accounts: {key} must be prod or nonprod, not {value!r}")

@@ -281,6 +281,22 @@ def test_config_check_names_each_mistake(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("environments: {accounts: {dev: blue}}", "dev must be prod or nonprod"),
+        ("owners: {tags: owner}", "owners.tags must be a list"),
+        ("prices: {overrides: [{dimension: ebs.storage}]}", "prices.overrides[0]"),
+        ("prices: {discounts: [{percent: 10}]}", "prices.discounts[0]"),
+    ],
+)
+def test_config_check_reads_sections_as_a_run_would(tmp_path: Path, section: str, message: str) -> None:
+    (tmp_path / "finops.yaml").write_text(f"{section}\n", encoding="utf-8")
+    done = run("config", "check")
+    assert done.exit_code == 4
+    assert message in done.stderr
+
+
 def test_config_check_knows_the_rules(tmp_path: Path) -> None:
     run("init")
     (tmp_path / "finops.yaml").write_text("rules:\n  ebs-scratch-volume: {age_day: 3}\n", encoding="utf-8")

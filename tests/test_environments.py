@@ -117,6 +117,16 @@ def test_mistakes(section: object, message: str) -> None:
         EnvironmentPolicy.from_config(section)
 
 
+def test_accounts_are_prod_or_nonprod_whatever_words_tags_use() -> None:
+    policy = EnvironmentPolicy.from_config(
+        {
+            "values": {"prod": ["live"], "nonprod": ["lab"]},
+            "accounts": {"a": "prod", "b": "nonprod", "c": "lab"},
+        }
+    )
+    assert policy.accounts == {"a": "prod", "b": "nonprod", "c": "nonprod"}
+
+
 def test_tokens() -> None:
     assert tokens("Api-dev2.EU") == {"api", "dev", "dev2", "eu"}
     assert tokens("non-prod") == {"nonprod"}

@@ -310,10 +310,23 @@ def config_check(file: Path | None) -> None:
     unknown_rules(settings.rules, known, name)
     for rule_id, values in settings.rules.items():
         override(known[rule_id], values, f"{name}:{values[LINE]}")
+    _sections(settings)
     if settings.config_path is None:
         click.echo("there is no finops.yaml here or above; the defaults hold")
     else:
         click.echo(f"{settings.config_path}: no mistakes")
+
+
+def _sections(settings: Settings) -> None:
+    """Read the sections as a run would; ConfigError names the first mistake of them all."""
+    from ..environments import EnvironmentPolicy, OwnerPolicy
+    from ..prices.resolver import discounts_from, overrides_from
+
+    source = str(settings.config_path or "finops.yaml")
+    EnvironmentPolicy.from_config(dict(settings.environments), source)
+    OwnerPolicy.from_config(dict(settings.owners), source)
+    overrides_from(settings.price_settings.get("overrides"))
+    discounts_from(settings.price_settings.get("discounts"))
 
 
 # --- init ---------------------------------------------------------------------------------------------------------
