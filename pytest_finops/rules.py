@@ -61,15 +61,28 @@ class Condition:
 
     @property
     def text(self) -> str:
-        """The comparison for people: ``< 20%``, ``>= 7 days``."""
+        """The comparison for people: ``< 20%``, ``>= 7 days``; a yes-or-no field by its name."""
         symbols = {
             "less_than": "<", "less_or_equal": "<=", "greater_than": ">", "greater_or_equal": ">=",
             "equals": "=", "not_equals": "!=", "older_than_days": ">=",
         }  # fmt: skip
+        if isinstance(self.value, bool):
+            return self.shown(self.value if self.operator == "equals" else not self.value)
+        shown = "" if self.value is None else f" {self.shown(self.value)}"
+        return f"{symbols.get(self.operator, self.operator.replace('_', ' '))}{shown}"
+
+    def shown(self, value: Any) -> str:
+        """Return a value of the field for people: ``120 days``, ``not managed``."""
+        if isinstance(value, bool):
+            name = self.field.removeprefix("is_").replace("_", " ")
+            return name if value else f"not {name}"
+        if value is None:
+            return "none"
+        if isinstance(value, list | tuple):
+            return ", ".join(map(str, value))
         unit = self.unit or ("days" if self.operator == "older_than_days" else "")
-        shown = "" if self.value is None else f" {self.value}"
         suffix = "" if not unit else ("%" if unit in ("percent", "%") else f" {unit}")
-        return f"{symbols.get(self.operator, self.operator.replace('_', ' '))}{shown}{suffix}"
+        return f"{round(value, 1) if isinstance(value, float) else value}".removesuffix(".0") + suffix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,7 @@ def declarative(rule: Rule) -> Callable[..., None]:
                 first = rule.condition[0]
                 findings.report(
                     resource,
-                    current=f"{getattr(resource, first.field)}",
+                    current=first.shown(getattr(resource, first.field)),
                     current_lines=resource.full_price(prices),
                     evidence={c.field: getattr(resource, c.field) for c in rule.condition},
                 )

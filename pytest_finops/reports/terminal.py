@@ -12,6 +12,9 @@ from .view import View, view
 #: How many findings the table shows; the rest are in the reports.
 TOP = 10
 _BLIND = 8
+_REASONS = 4
+#: The least width that shows what was seen of a finding.
+_SEEN = 16
 
 
 def summary_lines(audit: Audit, width: int = 80) -> list[str]:
@@ -43,12 +46,25 @@ def _headline(shown: View) -> list[str]:
         f"Savings {money(shown.total)} a month ({money(shown.annual)} a year)",
         f"  waste {money(totals.waste)}, optimisation {money(totals.optimisation)}"
         + (f"; {money(totals.net)} after commitments" if totals.net is not None else ""),
-        f"  {count(len(audit.findings), 'finding')}: {shown.new} new, {shown.known} known "
-        f"({money(totals.known)}), {shown.accepted_count} accepted ({money(totals.accepted)})",
+        f"  {count(len(audit.findings), 'finding')}{_statuses(shown)}",
     ]
     if totals.unpriced_findings:
         made.append(f"  {count(totals.unpriced_findings, 'finding')} without a price, not in the sums")
     return made
+
+
+def _statuses(shown: View) -> str:
+    totals = shown.audit.totals
+    if not shown.items:
+        return ""
+    if shown.new == len(shown.items):
+        return ", all new"
+    parts = [f"{shown.new:,} new"]
+    if shown.known:
+        parts.append(f"{shown.known:,} known ({money(totals.known)})")
+    if shown.accepted_count:
+        parts.append(f"{shown.accepted_count:,} accepted ({money(totals.accepted)}, not counted)")
+    return ": " + ", ".join(parts)
 
 
 def _findings(shown: View, width: int) -> list[str]:
@@ -58,36 +74,34 @@ def _findings(shown: View, width: int) -> list[str]:
     # Two spaces of indent, five columns, two spaces between each; what remains is shared by the text columns.
     savings = max(10, *(len(_saving(item.finding.counted_monthly_savings)) for item in top))
     text = width - 2 - 3 - savings - 4 * 2
-    rule, where = text * 36 // 100, text * 27 // 100
-    resource = text - rule - where
-    rows = [
-        "",
-        "  "
-        + "  ".join(
-            (
-                fit("#", 3, right=True),
-                fit("rule", rule),
-                fit("resource", resource),
-                fit("account-region", where),
-                fit("USD/month", savings, right=True),
-            )
+    cells = [
+        ("rule", "resource", "account-region", "seen"),
+        *(
+            (i.finding.rule_id, i.resource, f"{i.account}-{i.finding.region}", i.finding.current_value)
+            for i in top
         ),
     ]
-    for item in top:
-        finding = item.finding
-        priced = finding.estimated_monthly_savings is not None
-        saving = _saving(finding.counted_monthly_savings) if priced else "not priced"
+    natural = [max(cell_width(safe(row[column])) for row in cells) for column in range(4)]
+    shares = (text * 36 // 100, text - text * 36 // 100 - text * 27 // 100, text * 27 // 100)
+    widths = list(natural[:3] if sum(natural[:3]) <= text else shares)
+    # What was seen is shown where it fits, never at the cost of what identifies a finding.
+    left = text - sum(widths) - 2
+    if left >= _SEEN:
+        widths.append(min(left, natural[3]))
+    elif sum(natural[:3]) <= text:
+        widths[1] += left + 2
+    rows = [""]
+    for number, row in enumerate(cells):
+        if number:
+            finding = top[number - 1].finding
+            place = str(finding.priority or "-")
+            priced = finding.estimated_monthly_savings is not None
+            saving = _saving(finding.counted_monthly_savings) if priced else "not priced"
+        else:
+            place, saving = "#", "USD/month"
+        shown_cells = [fit(cell, size) for cell, size in zip(row, widths, strict=False)]
         rows.append(
-            "  "
-            + "  ".join(
-                (
-                    fit(finding.priority or "-", 3, right=True),
-                    fit(finding.rule_id, rule),
-                    fit(finding.resource_id, resource),
-                    fit(f"{item.account}-{finding.region}", where),
-                    fit(saving, savings, right=True),
-                )
-            )
+            "  " + "  ".join((fit(place, 3, right=True), *shown_cells, fit(saving, savings, right=True)))
         )
     more = sum(item.finding.status != "accepted" for item in shown.items) - len(top)
     if more > 0:
@@ -112,7 +126,7 @@ def _rules(shown: View, width: int) -> list[str]:
     rest = [rule for rule in shown.rules if rule.passed != rule.expected]
     if not shown.rules:
         return []
-    name = width - 2 - len(columns) * 8 - 1
+    name = min(width, 100) - 2 - len(columns) * 8 - 1
     made = [
         "",
         "  " + fit("checks, by target", name) + "".join(fit(title, 8, right=True) for _, title in columns),
@@ -149,8 +163,11 @@ def _unseen(shown: View, width: int) -> list[str]:
         reasons: Counter[str] = Counter()
         for row in shown.not_evaluated:
             reasons[safe(row.reason)] += len(row.resources)
-        top = ", ".join(f"{reason} ({number:,})" for reason, number in reasons.most_common(4))
-        made.append(f"  Not evaluated: {count(shown.not_evaluated_count, 'resource')}: {top}")
+        made.append(f"  Not evaluated: {count(shown.not_evaluated_count, 'resource')}")
+        for reason, number in reasons.most_common(_REASONS):
+            made.append("    " + fit(reason, width - 12).rstrip() + f" ({number:,})")
+        if len(reasons) > _REASONS:
+            made.append(f"    and {count(len(reasons) - _REASONS, 'other reason')}")
     return ["", *made] if made and made[0] else made
 
 
@@ -172,7 +189,13 @@ def _made(shown: View) -> list[str]:
     return [
         "",
         f"  API cost: {small_money(usage.actual_cost)}; predicted {predicted}",
-        f"  API calls: {shown.call_count:,}, {shown.throttled:,} throttled, {shown.retried:,} retried",
+        f"  API calls: {shown.call_count:,}"
+        + (
+            f", {shown.throttled:,} throttled, {shown.retried:,} retried"
+            if shown.throttled or shown.retried
+            else ""
+        ),
         f"  Prices: {known}",
         *([f"  Oldest price as of {safe(prices.oldest_as_of)}"] if prices.oldest_as_of else []),
+        *(f"  Warning: {safe(warning)}" for warning in shown.audit.warnings),
     ]

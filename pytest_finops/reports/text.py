@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -17,6 +18,7 @@ _ESCAPES = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]"
 )
+_SELECTORS = dict.fromkeys((0xFE0E, 0xFE0F))
 
 
 def safe(text: object, limit: int | None = None) -> str:
@@ -59,7 +61,8 @@ def cell_width(text: str) -> int:
 
 def fit(text: object, width: int, *, right: bool = False) -> str:
     """Return ``text`` made safe and padded or cut to exactly ``width`` terminal columns."""
-    line = safe(text)
+    # Terminals disagree on how wide a character is that a selector turns into an emoji.
+    line = safe(text).translate(_SELECTORS)
     if cell_width(line) > width:
         while line and cell_width(line) > width - 1:
             line = line[:-1]
@@ -119,6 +122,28 @@ def moment(text: str) -> str:
         return safe(text)
 
 
+def resource_name(resource_id: str) -> str:
+    """Return the short name of a resource: an ARN without what is the same for all of its kind."""
+    parts = resource_id.split(":", 5)
+    if len(parts) < 6 or parts[0] != "arn":
+        return resource_id
+    # "loadbalancer/app/web/50dc", "db:orders", "topic"
+    return re.split(r"[/:]", parts[5], maxsplit=1)[-1]
+
+
+def fact(key: str, value: Any) -> str:
+    """Return one piece of evidence for people: ``unattached days: 120``."""
+    return f"{safe(key).removeprefix('is_').replace('_', ' ')}: {flat(value)}"
+
+
+def listed(values: Sequence[str], most: int, what: str = "") -> str:
+    """Return up to ``most`` values by name, or else how many there are."""
+    if what and len(values) > most:
+        return f"{len(values):,} {what}"
+    more = len(values) - most
+    return ", ".join(values[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def flat(value: Any) -> str:
     """Return a value of evidence or metadata as one line."""
     if isinstance(value, Mapping):
@@ -127,6 +152,8 @@ def flat(value: Any) -> str:
         return ", ".join(flat(item) for item in value)
     if isinstance(value, Decimal):
         return number(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return number(Decimal(str(value)))
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, bool):

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ..audit import Accepted, ApiCalls, Audit, BlindSpot, Outcome, RuleTally
-from ..findings import Finding, Note, PriceLine, cents
+from ..audit import Accepted, ApiCalls, Audit, BlindSpot, Outcome, PriceUsage, RuleTally
+from ..findings import Finding, Note, Phase, PriceLine, cents
+from ..priorities import PHASES, worth
+from .text import resource_name
 
-#: How many decisions lead the report.
-DECISIONS = 8
+#: How many decisions of a phase lead the report; the smaller ones are one line.
+LEADING: Mapping[Phase, int] = {"quick_win": 6, "plan": 5, "strategic": 4}
+#: Up to how many findings the HTML opens their groups, prints every detail, and Markdown lists every detail.
+OPENED, PRINTED, DETAILED = 25, 120, 30
+#: How many entries of a list HTML and Markdown show; the JSON report has them all.
+LONGEST = 25
+#: What a phase means to who has to act.
+MEANING: Mapping[Phase, tuple[str, str]] = {
+    "quick_win": ("Quick wins", "little effort, no restart, certain"),
+    "plan": ("To plan", "needs a restart, a closer look, or a maintenance window"),
+    "strategic": ("Strategic", "commitments, architecture, high effort"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +62,11 @@ class Chart:
     bars: tuple[Bar, ...]
     groups: tuple[Group, ...]
     height: float
-    hidden: int = 0
+
+    @property
+    def total(self) -> Group:
+        """The sum of all groups, to be compared with the headline."""
+        return _sum("Total", self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,81 @@ class Item:
     def where(self) -> str:
         """Account and region."""
         return f"{self.account} · {self.finding.region}"
+
+    @property
+    def resource(self) -> str:
+        """The resource by its short name."""
+        return resource_name(self.finding.resource_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What can be decided at once: the findings of one rule in one phase, the most valuable first.
+
+    ``anchor`` names it in a page; ``total`` is what it counts (USD a month).
+    """
+
+    anchor: str
+    items: tuple[Item, ...]
+    total: Decimal
+    unpriced: int
+
+    @property
+    def finding(self) -> Finding:
+        """The first finding: name, rule, action and words are the same for all."""
+        return self.items[0].finding
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The accounts it concerns."""
+        return tuple(sorted({item.account for item in self.items}))
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions it concerns."""
+        return tuple(sorted({item.finding.region for item in self.items}))
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Who owns what it concerns, where that is known."""
+        return tuple(sorted({i.finding.owner for i in self.items if i.finding.owner}))
+
+    @property
+    def confidences(self) -> tuple[str, ...]:
+        """How sure the findings are, the surest first."""
+        found = {item.finding.confidence for item in self.items}
+        return tuple(name for name in ("high", "medium", "low") if name in found)
+
+    @property
+    def shared(self) -> frozenset[str]:
+        """Which of recommendation, remediation_effort and rollback are the same for all, and told once on paper."""
+        names = ("recommendation", "remediation_effort", "rollback") if len(self.items) > 1 else ()
+        return frozenset(n for n in names if len({getattr(i.finding, n) for i in self.items}) == 1)
+
+    @property
+    def waste(self) -> bool:
+        """Whether it removes what nobody uses."""
+        return self.finding.kind == "waste"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A phase with its decisions: ``leading`` are listed, ``others`` are summed up."""
+
+    title: str
+    meaning: str
+    leading: tuple[Decision, ...]
+    others: tuple[Decision, ...]
+
+    @property
+    def total(self) -> Decimal:
+        """What the whole phase counts (USD a month)."""
+        return sum((one.total for one in (*self.leading, *self.others)), Decimal(0))
+
+    @property
+    def rest(self) -> Decimal:
+        """What the decisions that are not listed count (USD a month)."""
+        return sum((one.total for one in self.others), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +190,12 @@ class View:
     known: int
     accepted_count: int
     accounts: dict[str, str]
-    decisions: tuple[Item, ...]
-    decided: Decimal
+    steps: tuple[Step, ...]
+    groups: tuple[Decision, ...]
+    opened: bool
+    printed: bool
+    detailed: tuple[Item, ...]
+    longest: int
     charts: tuple[Chart, ...]
     items: tuple[Item, ...]
     blind_spots: tuple[tuple[str, BlindSpot], ...]
@@ -115,6 +210,9 @@ class View:
     notes: tuple[tuple[str, Note], ...]
     acceptances: tuple[tuple[Accepted, Finding | None], ...]
     calls: tuple[ApiCalls, ...]
+    billed: tuple[ApiCalls, ...]
+    free: tuple[ApiCalls, ...]
+    price_sources: tuple[str, ...]
     call_count: int
     throttled: int
     retried: int
@@ -141,15 +239,14 @@ def view(audit: Audit) -> View:
         )
         for finding in audit.findings
     )
-    decisions = tuple(item for item in items if item.finding.status != "accepted" and _worth(item.finding))[
-        :DECISIONS
-    ]
+    decided = _decisions(items)
     status = Counter(finding.status for finding in audit.findings)
 
     def where(account_id: str, region: str) -> str:
         return f"{names.get(account_id, account_id)} · {region}"
 
     judged = _not_judged(audit)
+    calls = tuple(sorted(audit.api_usage.calls, key=lambda call: (-call.cost, call.service, call.operation)))
     return View(
         audit=audit,
         total=audit.totals.monthly,
@@ -158,8 +255,12 @@ def view(audit: Audit) -> View:
         known=status["known"],
         accepted_count=status["accepted"],
         accounts=names,
-        decisions=decisions,
-        decided=sum((cents(item.finding.counted_monthly_savings) for item in decisions), Decimal(0)),
+        steps=_steps(decided),
+        groups=decided,
+        opened=len(items) <= OPENED,
+        printed=len(items) <= PRINTED,
+        detailed=items[:DETAILED],
+        longest=LONGEST,
         charts=(
             _chart("category", "By category", "Category", audit.findings, lambda f: f.category),
             _chart(
@@ -188,13 +289,24 @@ def view(audit: Audit) -> View:
         },
         notes=tuple((where(note.account_id, note.region), note) for note in audit.notes),
         acceptances=tuple((item, by_id.get(item.finding_id)) for item in audit.accepted),
-        calls=tuple(
-            sorted(audit.api_usage.calls, key=lambda call: (-call.cost, call.service, call.operation))
-        ),
+        calls=calls,
+        billed=tuple(call for call in calls if call.cost),
+        free=tuple(call for call in calls if not call.cost),
+        price_sources=tuple(f"{number:,} {name}" for number, name in _sources(audit.prices) if number),
         call_count=sum(call.calls for call in audit.api_usage.calls),
         throttled=sum(call.throttled for call in audit.api_usage.calls),
         retried=sum(call.retried for call in audit.api_usage.calls),
         evaluated=sum(rule.evaluated for rule in audit.rules),
+    )
+
+
+def _sources(prices: PriceUsage) -> tuple[tuple[int, str], ...]:
+    return (
+        (prices.live, "live"),
+        (prices.cached, "cached"),
+        (prices.snapshot, "from the shipped snapshot"),
+        (prices.overridden, "set in the configuration"),
+        (prices.unknown, "unknown"),
     )
 
 
@@ -207,8 +319,35 @@ def account_names(audit: Audit) -> dict[str, str]:
     }
 
 
-def _worth(finding: Finding) -> bool:
-    return finding.counted_monthly_savings > 0 or finding.estimated_monthly_savings is None
+def _decisions(items: Sequence[Item]) -> tuple[Decision, ...]:
+    """Return the findings by rule and phase: phases in order, then money by confidence; accepted ones come last."""
+    found: dict[tuple[int, str], list[Item]] = {}
+    for item in items:
+        finding = item.finding
+        place = len(PHASES) if finding.status == "accepted" else PHASES.index(finding.phase)
+        found.setdefault((place, finding.rule_id), []).append(item)
+    order = sorted(found, key=lambda k: (k[0], -sum(worth(i.finding) for i in found[k]), k[1]))
+    return tuple(
+        Decision(
+            anchor=f"d-{number}",
+            items=tuple(found[key]),
+            total=sum((cents(i.finding.counted_monthly_savings) for i in found[key]), Decimal(0)),
+            unpriced=sum(i.finding.estimated_monthly_savings is None for i in found[key]),
+        )
+        for number, key in enumerate(order, start=1)
+    )
+
+
+def _steps(decided: Sequence[Decision]) -> tuple[Step, ...]:
+    made = []
+    for phase in PHASES:
+        mine = [d for d in decided if d.finding.phase == phase and d.finding.status != "accepted"]
+        # What is only an alternative to something better is no decision of its own.
+        mine = [d for d in mine if d.total > 0 or d.unpriced]
+        if mine:
+            lead = LEADING[phase]
+            made.append(Step(*MEANING[phase], tuple(mine[:lead]), tuple(mine[lead:])))
+    return tuple(made)
 
 
 def groups(findings: Iterable[Finding], key: Callable[[Finding], str]) -> tuple[Group, ...]:
@@ -231,6 +370,16 @@ def groups(findings: Iterable[Finding], key: Callable[[Finding], str]) -> tuple[
     return tuple(sorted(made, key=lambda group: (-group.total, group.label)))
 
 
+def _sum(label: str, parts: Sequence[Group]) -> Group:
+    return Group(
+        label,
+        sum(group.findings for group in parts),
+        sum(group.unpriced for group in parts),
+        sum((group.waste for group in parts), Decimal(0)),
+        sum((group.optimisation for group in parts), Decimal(0)),
+    )
+
+
 _BAR_WIDTH = 330.0
 _BAR_STEP = 38.0
 _BARS = 12
@@ -240,7 +389,7 @@ def _chart(
     name: str, title: str, heading: str, findings: Sequence[Finding], key: Callable[[Finding], str]
 ) -> Chart:
     rows = groups(findings, key)
-    shown = rows[:_BARS]
+    shown, rest = rows[:_BARS], rows[_BARS:]
     longest = max((group.total for group in shown), default=Decimal(0))
     scale = _BAR_WIDTH / float(longest) if longest > 0 else 0.0
     bars = tuple(
@@ -252,7 +401,8 @@ def _chart(
         )
         for index, group in enumerate(shown)
     )
-    return Chart(name, title, heading, bars, rows, max(len(bars), 1) * _BAR_STEP, len(rows) - len(shown))
+    listed = (*shown, _sum(f"{len(rest):,} more", rest)) if rest else shown
+    return Chart(name, title, heading, bars, listed, max(len(bars), 1) * _BAR_STEP)
 
 
 def _unseen(audit: Audit, outcome: Outcome, where: Callable[[str, str], str]) -> tuple[Unseen, ...]:
