@@ -1,4 +1,4 @@
-"""Build the bundled price snapshot: ``python -m pytest_finops.prices.build [--check]``."""
+"""Build the bundled price snapshot: ``python -m pytest_finops.prices.build [--check | --ask REGION,...]``."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ import argparse
 import csv
 import gzip
 import io
+import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 from ..errors import ConfigError
 from . import catalogue
 from .catalogue import PriceKey
+from .invariants import violations
 from .ladder import Ladder
-from .snapshot import digest
+from .resolver import PriceBook
+from .snapshot import Snapshot, bundled, digest, parse
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTS = ROOT / "docs" / "data" / "prices"
 OUTPUT = Path(__file__).resolve().parent / "data" / "prices.json.gz"
+
+#: What --ask writes beside the facts.
+ASKED = "getproducts.csv.gz"
 
 DERIVED_AS_OF = "2024-08-09"
 COROOT_AS_OF = "2024-08-09"
@@ -137,21 +144,87 @@ def nodes(facts: Path) -> Iterator[Fact]:
     )
 
 
+def asked(facts: Path) -> Iterator[Fact]:
+    """What --ask wrote: prices of GetProducts, which win over every other fact."""
+    if (facts / ASKED).is_file():
+        for row in read(facts / ASKED):
+            attributes = dict(pair.split("=", 1) for pair in row["attributes"].split(";") if pair)
+            wanted = catalogue.key(row["dimension"], row["region"], attributes)
+            yield wanted, Ladder.parse(row["prices"]), "getproducts", row["as_of"]
+
+
+def askable(known: Iterable[PriceKey], regions: Sequence[str]) -> list[PriceKey]:
+    """Return the keys that --ask asks for: known ones, and all of rows whose attributes can be listed."""
+    found = {wanted for wanted in known if wanted.region in regions}
+    for name, row in catalogue.CATALOGUE.items():
+        choices = [list(declared.values) if declared.values else [] for declared in row.attributes.values()]
+        for values in itertools.product(*choices):
+            given = dict(zip(row.attributes, values, strict=True))
+            found.update(catalogue.key(name, region, given) for region in regions)
+    return sorted(found)
+
+
+def ask(regions: Sequence[str], book: PriceBook, facts: Path = FACTS) -> int:
+    """Write what GetProducts says of every askable price; return how many prices there were."""
+    wanted = askable((known for known, _ in bundled().items()), regions)
+    book.prefetch(wanted)
+    found = book.live()
+    kept = {} if not (facts / ASKED).is_file() else {row[0]: row for row in asked(facts)}
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(["dimension", "region", "attributes", "prices", "sku", "as_of"])
+    for price_key in sorted({*kept, *found}):
+        if price_key in found:
+            quote = found[price_key]
+            row = [str(quote.prices.normalized()), quote.sku, quote.as_of]
+        else:
+            row = [str(kept[price_key][1]), "", kept[price_key][3]]
+        writer.writerow([price_key.dimension, price_key.region, price_key.text, *row])
+    (facts / ASKED).write_bytes(_packed(lines.getvalue()))
+    return len(found)
+
+
+def difference(old: Snapshot, new: Snapshot) -> list[str]:
+    """Return what a rebuild changes, one line a price, jumps of more than a quarter marked."""
+    before = {wanted: price.prices for wanted, price in old.items()}
+    after = {wanted: price.prices for wanted, price in new.items()}
+    said = [f"- {wanted}: {before[wanted]}" for wanted in sorted(before.keys() - after.keys())]
+    said += [f"+ {wanted}: {after[wanted]}" for wanted in sorted(after.keys() - before.keys())]
+    for wanted in sorted(before.keys() & after.keys()):
+        was, now = before[wanted], after[wanted]
+        if was != now:
+            jump = abs(now.unit_price / was.unit_price - 1) > Decimal("0.25")
+            said.append(
+                f"~ {wanted}: {was} -> {now}" + (" (more than 25 %: look at the SKU)" if jump else "")
+            )
+    return said
+
+
+def _packed(text: str) -> bytes:
+    packed = bytearray(gzip.compress(text.encode(), 9, mtime=0))
+    packed[9] = 255  # the operating system byte differs between Python versions
+    return bytes(packed)
+
+
 def build(facts: Path = FACTS) -> bytes:
-    """Return the snapshot's bytes; the same facts give the same bytes."""
+    """Return the snapshot's bytes; the same facts give the same bytes.
+
+    :raises ConfigError: when facts contradict each other or what must hold between prices.
+    """
     prices: dict[PriceKey, tuple[Ladder, str, str]] = {}
     for part in (ec2, rds, nodes, scalars):
         for wanted, price, source, as_of in part(facts):
-            row = catalogue.dimension(wanted.dimension)
             if wanted.region not in catalogue.REGION_PREFIXES:
                 continue
             if wanted in prices:
                 raise ConfigError(f"two prices for {wanted}")
             if isinstance(reason := catalogue.query(wanted), str):
                 raise ConfigError(f"{wanted}: {reason}")
-            if not row.low <= price.unit_price <= row.high:
-                raise ConfigError(f"{wanted}: {price} is outside {row.low} to {row.high}")
             prices[wanted] = (price, source, as_of)
+    for wanted, price, source, as_of in asked(facts):
+        prices[wanted] = (price, source, as_of)
+    if wrong := list(violations({wanted: price for wanted, (price, _, _) in prices.items()})):
+        raise ConfigError("\n".join(wrong))
     origins = sorted({(source, as_of) for _, source, as_of in prices.values()})
     numbers = {origin: number for number, origin in enumerate(origins)}
     rows: dict[str, dict[str, dict[str, tuple[str, int]]]] = {}
@@ -173,9 +246,7 @@ def build(facts: Path = FACTS) -> bytes:
         },
     }
     document = {"header": header, "origins": origins, "rows": rows}
-    packed = bytearray(gzip.compress(json.dumps(document, separators=(",", ":")).encode(), 9, mtime=0))
-    packed[9] = 255  # the operating system byte differs between Python versions
-    return bytes(packed)
+    return _packed(json.dumps(document, separators=(",", ":")))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -186,7 +257,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail if the snapshot is not up to date"
     )
+    parser.add_argument(
+        "--ask",
+        metavar="REGION,...",
+        help="first ask GetProducts with the credentials of the environment, for these regions",
+    )
     options = parser.parse_args(arguments)
+    if options.ask:
+        book = PriceBook(
+            "live", client_factory=_client, today=datetime.now(UTC).date(), cache_dir=options.facts
+        )
+        print(f"{ask(options.ask.split(','), book, options.facts)} prices of GetProducts")
+        for text in book.warnings():
+            print(text)
     data = build(options.facts)
     if options.check:
         same: bool = options.output.is_file() and gzip.decompress(
@@ -194,9 +277,18 @@ def main(arguments: list[str] | None = None) -> int:
         ) == gzip.decompress(data)
         print("the snapshot is up to date" if same else "the snapshot is not what the facts give")
         return 0 if same else 1
+    if options.output.is_file():
+        for line in difference(parse(options.output.read_bytes()), parse(data)):
+            print(line)
     options.output.write_bytes(data)
     print(f"{options.output.name}: {len(data)} bytes")
     return 0
+
+
+def _client(region: str) -> object:
+    import boto3
+
+    return boto3.client("pricing", region_name=region)
 
 
 if __name__ == "__main__":

@@ -348,6 +348,11 @@ class PriceBook:
         batches = sum(bool(without) for without, _ in jobs)
         return len(jobs) + batches * (MOST_PAGES - 1), not batches
 
+    def live(self) -> Mapping[PriceKey, Quote]:
+        """Return what AWS was asked and answered in this run."""
+        with self._lock:
+            return dict(self._live)
+
     def usage(self) -> PriceUsage:
         """Return how many distinct prices the lines used, by source."""
         with self._lock:
