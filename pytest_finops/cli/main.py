@@ -369,8 +369,13 @@ def _missing_lines(path: Path, text: str) -> None:
 @main.command()
 @click.argument("finding")
 @click.option("--audit", "file", type=_EXISTING, required=True, help="Audit file (json report)")
-def explain(finding: str, file: Path) -> None:
-    """Show how a finding came to be: price lines, evidence, and the row of its check.
+@click.option(
+    "--inventory",
+    type=click.Path(path_type=Path),
+    help="Saved inventory of that run: shows what AWS answered about the resource",
+)
+def explain(finding: str, file: Path, inventory: Path | None) -> None:
+    """Show how a finding came to be: price lines, evidence, the row of its check, and AWS's own answers.
 
     FINDING is an id, the beginning of one, or a resource id.
     """
@@ -378,7 +383,7 @@ def explain(finding: str, file: Path) -> None:
 
     audit = _load(file)
     found = _named(audit, finding)
-    click.echo(f"{found.id}  {safe(found.name)}")
+    click.echo(f"{safe(found.id)}  {safe(found.name)}")
     for label, value in (
         ("rule", f"{found.rule_id} ({found.category}, {found.severity}, {found.kind})"),
         ("resource", found.resource_arn or found.resource_id),
@@ -412,6 +417,18 @@ def explain(finding: str, file: Path) -> None:
                 f"\nits check here: {row.outcome}{reason}, {row.evaluated} evaluated, {row.findings} findings, "
                 f"{len(row.not_evaluated)} not evaluated"
             )
+    if inventory is None:
+        click.echo("the answers behind it: name what --finops-save-inventory wrote with --inventory DIR")
+        return
+    from .answers import answers
+
+    click.echo("\nthe answers behind it")
+    said = False
+    for line in answers(inventory, found):
+        said = True
+        click.echo(f"  {line}")
+    if not said:
+        click.echo("  none names this resource: the inventory is of another run, or of another selection")
 
 
 def _named(audit: Audit, name: str) -> Finding:
@@ -420,8 +437,9 @@ def _named(audit: Audit, name: str) -> Finding:
     if not found:
         raise AuditError(f"no finding {name!r} among {len(audit.findings)}; give an id of the audit file")
     if len(found) > 1:
-        listed = ", ".join(f"{one.id} ({one.rule_id})" for one in found)
-        raise AuditError(f"{name!r} means {len(found)} findings: {listed}; give one id")
+        listed = ", ".join(f"{one.id} ({one.rule_id})" for one in found[:10])
+        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+        raise AuditError(f"{name!r} means {len(found)} findings: {listed}{more}; give one id")
     return found[0]
 
 
