@@ -158,7 +158,7 @@ def test_a_module_imports_what_its_room_may() -> None:
                     f"{label(path)}:{one.line} ({room.name}) imports {one.module} {one.name}".rstrip()
                 )
 
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_entry_of_the_table_stands_for_something() -> None:
@@ -185,7 +185,7 @@ def test_checks_and_fixtures_use_public_names_only() -> None:
         if node.attr not in pytest_finops.__all__
     ]
 
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_a_module_says_its_duty_in_its_first_line() -> None:
@@ -195,7 +195,7 @@ def test_a_module_says_its_duty_in_its_first_line() -> None:
         if not said or not said[0].endswith("."):
             silent.append(label(path))
 
-    assert silent == []
+    assert not silent, "\n".join(silent)
 
 
 def test_money_is_never_a_float() -> None:
@@ -217,7 +217,7 @@ def test_money_is_never_a_float() -> None:
             if inexact or (kind is not None and money.search(name) and "float" in ast.unparse(kind)):
                 wrong.append(f"{label(path)}:{node.lineno} {ast.unparse(node).splitlines()[0]}")
 
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_time_is_passed_in() -> None:
