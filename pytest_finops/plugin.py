@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,7 +69,8 @@ def start(config: pytest.Config) -> AuditSession:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> None:
     """Start an audit session when the first check is collected."""
-    if name.startswith("test") or callable(obj):
+    # Looked at by type alone: whatever else stands in a module may not be touched by a plugin that nobody asked.
+    if type(obj) in (FunctionType, staticmethod, classmethod) and collector.funcnamefilter(name):
         marks = getattr(obj, "pytestmark", ())
         if isinstance(marks, list) and any(getattr(mark, "name", "") == MARKER for mark in marks):
             start(collector.config)
@@ -81,14 +83,17 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Any:
     session = parent.config.stash.get(SESSION, None)
     if session is None and "checks" not in file_path.parts:
         return None
-    if session is None and not parent.config.option.collectonly and not _only_checks(parent.config):
+    if session is None and not _names_checks(parent.config):
         return None
     return (session or start(parent.config)).collect_rules(file_path, parent)
 
 
-def _only_checks(config: pytest.Config) -> bool:
-    # `pytest checks/` without a target must say what to add, also when all checks are declarative.
-    return bool(config.args) and all("checks" in Path(arg.split("::")[0]).parts for arg in config.args)
+def _names_checks(config: pytest.Config) -> bool:
+    # `pytest checks/` without a target must say what to add, and --co list, also when all checks are declarative.
+    if config.args_source == pytest.Config.ArgsSource.INVOCATION_DIR:
+        return False
+    named = ["checks" in Path(arg.split("::")[0]).parts for arg in config.args]
+    return any(named) if config.option.collectonly else bool(named) and all(named)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -30,6 +30,8 @@ from .rulebook import Rulebook, shipped_checks
 from .rules import Rule
 from .run import RUN, AuditRun, blind_message, findings_message
 
+SHIPPED_RUN = "there is no checks/ here: the shipped checks run"
+
 CHECK: pytest.StashKey[Check] = pytest.StashKey()
 STATE: pytest.StashKey[ItemState] = pytest.StashKey()
 
@@ -91,6 +93,7 @@ class AuditSession:
         self.worker = hasattr(config, "workerinput")
         self.controller = bool(getattr(config.option, "tx", None)) and not self.worker
         self._ending = ""
+        self._nothing_met = self._shipped = False
         self.mistakes: dict[str, None] = {}
         self._collected: set[str] = set()
         self._undiscovered = self._refused = False
@@ -99,12 +102,7 @@ class AuditSession:
             from .html_hooks import HtmlHooks
 
             config.pluginmanager.register(HtmlHooks(self.run), "pytest_finops_html")
-            self._default_paths()
-            if "tbstyle" in vars(config.option) and not any(
-                a.startswith("--tb") for a in config.invocation_params.args
-            ):
-                # pytest's failure summary is quadratic in failures (measured); findings have their own summary.
-                config.option.tbstyle = "no"
+            self._default_paths(bare=not given)
         if self.controller and (settings.dry_run or settings.estimate_cost):
             config.option.dist = "no"
             config.option.tx = []
@@ -126,24 +124,39 @@ class AuditSession:
             given["report"] = ours
         return found
 
-    def _default_paths(self) -> None:
-        """Run ./checks, or the shipped checks where there is none."""
-        source = self.config.args_source
+    def _default_paths(self, bare: bool) -> None:
+        """Run ./checks, or the shipped checks where there is none; ``bare``: nothing but FINOPS_PROFILE asks."""
         named = list(self.config.args)
-        if source != pytest.Config.ArgsSource.ARGS:
-            named = ["checks"]
+        if self.config.args_source != pytest.Config.ArgsSource.ARGS:
             if getattr(self.config.option, "pyargs", False):
                 return
-        changed = []
-        for arg in named:
-            if arg.rstrip("/") == "checks" and not (self.config.invocation_params.dir / "checks").exists():
-                changed.append(str(shipped_checks()))
-                self.run.said.append("there is no checks/ here: the shipped checks run")
-            else:
-                changed.append(arg)
-        self.config.args = changed
+            if bare:
+                # It may stand in every job of a CI: a bare pytest runs what it would run without it, if anything.
+                self._nothing_met = not self.worker
+                if self.worker and json.loads(self.config.workerinput["finops"])["shipped"]:  # type: ignore[attr-defined]
+                    self.config.args = [str(shipped_checks())]
+                return
+            named = ["checks"]
+        here = self.config.invocation_params.dir / "checks"
+        if not here.exists() and any(arg.rstrip("/") == "checks" for arg in named):
+            named = [str(shipped_checks()) if arg.rstrip("/") == "checks" else arg for arg in named]
+            self.run.said.append(SHIPPED_RUN)
+        self.config.args = named
 
     # --- collection -------------------------------------------------------------------------------------------------
+
+    def pytest_itemcollected(self) -> None:
+        """Know that there is something of the user's own to run."""
+        self._nothing_met = False
+
+    def _or_shipped(self, session: pytest.Session) -> None:
+        """Collect the shipped checks where FINOPS_PROFILE names a target and there is nothing else to run."""
+        if self._nothing_met and not session.testsfailed:
+            self._nothing_met = False
+            self._shipped = True
+            self.run.said.append(SHIPPED_RUN)
+            self.config.args = [str(shipped_checks())]
+            session.perform_collect()
 
     def collect_rules(self, path: Path, parent: pytest.Collector) -> Any:
         """Return a collector for a rule file with declarative rules, or None."""
@@ -301,7 +314,10 @@ class AuditSession:
     def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
         """Say why a test id does not exist, where we know."""
         with self._ids_explained():
-            return (yield)
+            result = yield
+            if not self.controller:
+                self._or_shipped(session)
+            return result
 
     @contextmanager
     def _ids_explained(self) -> Iterator[None]:
@@ -349,6 +365,10 @@ class AuditSession:
         if not self.worker:
             self.config.hook.pytest_finops_plan(config=self.config, plan=self.run.plan)
         self.run.expect(checks)
+        chosen = any(argument.startswith("--tb") for argument in self.config.invocation_params.args)
+        if checks and len(checks) == len(session.items) and not chosen:
+            # pytest's failure summary is quadratic in failures (measured); findings have their own summary.
+            self.config.option.tbstyle = "no"
 
     def _skip_reason(self, rule: Rule, inventories: Sequence[Any], metrics: Sequence[Any]) -> str:
         named = sorted(set(rule.compliance_skip) & set(self.settings.compliance))
@@ -390,6 +410,7 @@ class AuditSession:
             return
         with self._ids_explained():
             session.perform_collect()
+            self._or_shipped(session)
         if self.run.plan and self.run.plan.checks and not session.testsfailed and not self._only_looks():
             self._collect(spool=True)
         session.items = []
@@ -405,6 +426,7 @@ class AuditSession:
             {
                 "now": self.run.now.isoformat(), "targets": to_plain(self.run.targets), "payer": self.run.payer,
                 "directory": str(self.run.scratch.absolute()) if self.run.scratch else None,
+                "shipped": self._shipped,
             }
         )  # fmt: skip
 
@@ -817,19 +839,15 @@ class AuditSession:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the audit in at most the terminal's width."""
         audit = self.run.audit
-        if self.run.said and audit is None:
-            for line in self.run.said:
-                terminalreporter.write_line(line)
-        if audit is None or self.config.get_verbosity() < -1:
-            return
-        from .reports.terminal import summary_lines
+        if audit is not None and self.config.get_verbosity() >= -1:
+            from .reports.terminal import summary_lines
 
-        terminalreporter.section("AWS cost audit")
-        for line in summary_lines(audit, width=min(terminalreporter._tw.fullwidth, 160)):
-            terminalreporter.write_line(line)
-        for request in self.settings.report:
-            if request.path is not None:
-                terminalreporter.write_line(f"{request.format} report: {request.path}")
+            terminalreporter.section("AWS cost audit")
+            for line in summary_lines(audit, width=min(terminalreporter._tw.fullwidth, 160)):
+                terminalreporter.write_line(line)
+        if not self.worker:
+            for line in dict.fromkeys(self.run.said):
+                terminalreporter.write_line(line)
 
     def last_line(self) -> None:
         """Print the verdict after pytest's own closing line."""
