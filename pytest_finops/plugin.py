@@ -76,6 +76,14 @@ def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str
             start(collector.config)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear from a worker that it met checks while nothing names a target."""
+    told = (getattr(node, "workeroutput", None) or {}).get("finops")
+    if told:
+        start(node.config).without_target(**told)
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Any:
     """Collect rule files, in an audit only."""
     if file_path.suffix not in (".yaml", ".yml"):

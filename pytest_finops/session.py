@@ -30,6 +30,10 @@ from .rulebook import Rulebook, shipped_checks
 from .rules import Rule
 from .run import RUN, AuditRun, blind_message, findings_message
 
+NO_TARGET = (
+    "these tests audit AWS and no target is named: add --finops-profile=PROFILE, --finops-role=ARN, "
+    "--finops-inventory=DIR, or --finops-demo for the sample estate"
+)
 SHIPPED_RUN = "there is no checks/ here: the shipped checks run"
 
 CHECK: pytest.StashKey[Check] = pytest.StashKey()
@@ -85,7 +89,7 @@ class AuditSession:
             self.run = AuditRun(config, settings)
         config.stash[RUN] = self.run
         self.settings = settings
-        self.has_target = layers.has_target(settings) or hasattr(config, "workerinput")
+        self.has_target = layers.has_target(settings) or "finops" in getattr(config, "workerinput", {})
         source = settings.origins.get("rules", "").rpartition(":")[0] or "finops.yaml"
         self.rulebook = Rulebook(settings.rules, source, config.rootpath)
         self.rules: dict[str, Rule] = {}
@@ -93,7 +97,7 @@ class AuditSession:
         self.worker = hasattr(config, "workerinput")
         self.controller = bool(getattr(config.option, "tx", None)) and not self.worker
         self._ending = ""
-        self._nothing_met = self._shipped = False
+        self._nothing_met = self._shipped = self._no_target = False
         self.mistakes: dict[str, None] = {}
         self._collected: set[str] = set()
         self._undiscovered = self._refused = False
@@ -256,13 +260,15 @@ class AuditSession:
         if not self.has_target:
             if config.option.collectonly:
                 return
-            if len(checks) == len(items):
-                raise pytest.UsageError(
-                    "these tests audit AWS and no target is named: add --finops-profile=PROFILE, --finops-role=ARN, "
-                    "--finops-inventory=DIR, or --finops-demo for the sample estate"
-                )
+            alone = len(checks) == len(items)
+            if alone and not self.worker:
+                raise pytest.UsageError(NO_TARGET)
             self._deselect(items, checks)
-            self.run.said.append(f"{len(checks)} AWS checks deselected: no target (add --finops-profile)")
+            if self.worker:
+                # A usage error of a worker would be pytest's internal error: the main process says it.
+                self.config.workeroutput["finops"] = {"checks": len(checks), "alone": alone}  # type: ignore[attr-defined]
+            else:
+                self.without_target(len(checks), alone)
             return
         wanted = self.settings.category
         dropped = [
@@ -332,6 +338,13 @@ class AuditSession:
             if named:
                 raise pytest.UsageError(_grouped_message(", ".join(named))) from error
             raise
+
+    def without_target(self, checks: int, alone: bool) -> None:
+        """Say that checks were deselected; ``alone``: there was nothing else to run, which is a usage error."""
+        self._no_target = alone
+        self.run.said.append(
+            NO_TARGET if alone else f"{checks} AWS checks deselected: no target (add --finops-profile)"
+        )
 
     def _deselect(self, items: list[pytest.Item], dropped: Sequence[pytest.Item]) -> None:
         gone = set(dropped)
@@ -743,6 +756,8 @@ class AuditSession:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Freeze the audit, judge it by the gate, write the reports."""
         run = self.run
+        if self._no_target:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
         if self.worker or run.discovery is None or run.plan is None or self._only_looks():
             return
         if self._refused:

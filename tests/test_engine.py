@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -274,34 +273,6 @@ def test_interrupt_ends_within_three_seconds_with_a_report(tmp_path: Path) -> No
     assert process.returncode == 2
     assert took < 3
     assert document["complete"] is False
-
-
-def test_unrelated_runs_import_nothing_and_have_no_fixture(tmp_path: Path) -> None:
-    (tmp_path / "test_plain.py").write_text(
-        "import sys\n\n\ndef test_plain(request):\n"
-        "    assert not {'boto3', 'botocore', 'jinja2', 'yaml', 'msgspec'} & set(sys.modules)\n"
-        "    assert not request.session._fixturemanager.getfixturedefs('ebs_volumes', request.node)\n",
-        encoding="utf-8",
-    )
-    (tmp_path / "manifest.yaml").write_text(
-        "apiVersion: v1\nkind: ClusterRole\nrules: []\n", encoding="utf-8"
-    )
-    (tmp_path / "semgrep.yaml").write_text("rules:\n  - id: x\n", encoding="utf-8")
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "FINOPS_", "PYTEST"))}
-
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:html"],
-        cwd=tmp_path,
-        env=clean,
-        text=True,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stdout
-    assert "1 passed" in done.stdout
-    assert "finops" not in done.stdout
 
 
 def test_unknown_rule_id_names_the_closest(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from finops_kit import NOW, environment, volumes_estate
+from finops_kit import NOW, environment, volumes_estate, write_checks
 
 from pytest_finops.testing import ReplayEndpoint
 
@@ -181,3 +181,22 @@ def test_plain(request):
     assert status == 0, output
     status, output = run(tmp_path, "-q", "-p", "no:html", "-W", "error")
     assert status == 0, output
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")])
+def test_checks_without_a_target_are_left_out_of_a_mixed_run_and_refused_alone(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    test = '@finops.rule("ebs-team")\ndef test_team(ebs_volumes, findings):\n    raise AssertionError\n'
+    write_checks(tmp_path, test)
+    (tmp_path / "test_own.py").write_text("def test_own():\n    pass\n", encoding="utf-8")
+
+    status, output = run(tmp_path, *options)
+    assert status == 0, output
+    assert "1 passed" in output
+    assert "AWS checks deselected: no target (add --finops-profile)" in output
+
+    status, output = run(tmp_path, "checks", *options)
+    assert status == 4, output
+    assert "no target is named: add --finops-profile=PROFILE" in output
+    assert "INTERNALERROR" not in output
