@@ -110,7 +110,7 @@ def _choose_targets(
         for name, fields in (
             ("--finops-demo", ("demo",)),
             ("--finops-inventory", ("inventory",)),
-            ("--finops-profile" if cli.get("profile") else "--finops-role", ("profile", "role")),
+            (f"--finops-{next((f for f in TARGET_FIELDS if cli.get(f)), TARGET_FIELDS[0])}", TARGET_FIELDS),
         )
         if any(cli.get(field) for field in fields)
     }
@@ -127,8 +127,8 @@ def _choose_targets(
         if chosen != (name,) and not (chosen is None and _from_named(origins.get(name), named)):
             merged.pop(name, None)
     if chosen in (("demo",), ("inventory",)):
-        merged.pop("profile", None)
-        merged.pop("role", None)
+        for name in TARGET_FIELDS:
+            merged.pop(name, None)
     elif chosen is None and ("demo" in merged or "inventory" in merged):
         if merged.get("profile") and origins["profile"] == ENVIRONMENT:
             merged.pop("demo", None)
@@ -154,10 +154,14 @@ def has_target(settings: Settings) -> bool:
     """Return whether the command line, ``FINOPS_PROFILE`` or a named file says what to audit."""
     if settings.demo or settings.inventory is not None or settings.accounts_are_targets:
         return True
-    return names_targets(settings, "profile") or names_targets(settings, "role")
+    return any(names_targets(settings, field) for field in TARGET_FIELDS)
 
 
-def names_targets(settings: Settings, field: Literal["profile", "role"]) -> bool:
+TargetField = Literal["profile", "role", "org"]
+TARGET_FIELDS: tuple[TargetField, ...] = ("profile", "role", "org")
+
+
+def names_targets(settings: Settings, field: TargetField) -> bool:
     """Return whether profiles (roles) are targets: given on the command line, in FINOPS_PROFILE or a named file."""
     origin = settings.origins.get(field)
     named = settings.config_file if settings.origins.get("config_file") == COMMAND_LINE else None
@@ -169,6 +173,10 @@ def _together(merged: Mapping[str, Any], problems: Problems) -> None:
     """Note options that make no sense together."""
     if merged.get("update_baseline") and not merged.get("baseline"):
         problems.add("--finops-update-baseline", "names no file; add --finops-baseline FILE")
+    if merged.get("org") and merged.get("role"):
+        problems.add(
+            "--finops-org", "and --finops-role exclude each other; the organization names its accounts"
+        )
     if merged.get("offline") and merged.get("prices") == "live":
         problems.add("--finops-offline", "forbids live prices; choose --finops-prices cache or offline")
     if merged.get("estimate_cost") and merged.get("dry_run"):

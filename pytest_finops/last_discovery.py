@@ -34,7 +34,7 @@ def _path(settings: Settings) -> Path:
 
     entries = [{k: v for k, v in entry.items() if k != LINE} for entry in settings.account_entries]
     selection = [
-        settings.profile, settings.role, settings.external_id, settings.accounts, settings.regions, entries,
+        settings.profile, settings.role, settings.org, settings.external_id, settings.accounts, settings.regions, entries,
         settings.accounts_are_targets, [os.environ.get(name) for name in _REACH],
     ]  # fmt: skip
     name = hashlib.sha256(json.dumps(selection, sort_keys=True).encode()).hexdigest()[:32]

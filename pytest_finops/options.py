@@ -99,6 +99,15 @@ def role(raw: str) -> str:
     return name
 
 
+def role_name(raw: str) -> str:
+    """Return the name of an IAM role, with its path."""
+    name = text(raw).removeprefix("/")
+    allowed = set("_+=,.@-/")
+    if ":" in name or not all((c.isascii() and c.isalnum()) or c in allowed for c in name):
+        raise ValueError("is not the name of a role; write one like FinOpsAudit, not an ARN")
+    return name
+
+
 def region(raw: str) -> str:
     """Return the name of a region, or ``enabled``."""
     name = text(raw)
@@ -187,13 +196,19 @@ OPTIONS: tuple[Option, ...] = (
         metavar="ARN",
         help="Role to assume from the first profile, one account each (repeatable)",
     ),
+    Option(
+        name="org",
+        parse=role_name,
+        metavar="ROLE_NAME",
+        help="Every active account of the organization of the first profile, through the role of this name",
+    ),
     Option(name="external-id", metavar="X", help="External id to send when roles are assumed"),
     Option(
         name="accounts",
         form="list",
         default=(),
         metavar="A,B",
-        help="Keep only these accounts, by id or name (default: all found)",
+        help="Keep only these accounts, by id, name, unit:NAME or tag:KEY=VALUE; !WORD leaves out (default: all found)",
     ),
     Option(
         name="regions",

@@ -26,6 +26,7 @@ class Settings:
 
     profile: tuple[str, ...] = ()
     role: tuple[str, ...] = ()
+    org: str | None = None
     external_id: str | None = None
     accounts: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()

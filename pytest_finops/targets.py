@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import last_discovery
 from .collector.faults import CallFault, Fault
+from .collector.pool import each
 from .config import names_targets
 from .documents import LINE, Problems, suggestion
 from .errors import CollectError, ConfigError
@@ -33,18 +35,22 @@ class Entrance:
     """One account to enter: how, and what is known of it before AWS is asked.
 
     ``name`` is what people call it (a profile, a configured name, an id); ``place`` is where its entry stands.
+    ``also`` are further words for it, ``unit`` its organizational unit; ``partition`` is empty where not known.
     """
 
     name: str
     login: Login
     account_id: str | None = None
     place: str = ""
+    also: frozenset[str] = frozenset()
+    unit: str | None = None
+    partition: str = ""
 
     @property
     def words(self) -> set[str]:
         """Everything that --finops-accounts may call it."""
         profile = None if self.login.role else self.login.profile
-        return {word for word in (self.name, self.account_id, profile) if word}
+        return {word for word in (self.name, self.account_id, profile) if word} | self.also
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +84,22 @@ def discover(settings: Settings, aws: Aws, now: datetime) -> Discovery:
     problems = Problems()
     words: set[str] = set()
     failed: list[tuple[Entrance, Unentered]] = []
-    for entrance in entrances(settings):
+    listed = entrances(settings) if not settings.org else _organization(settings, aws, found)
+    tried: list[Entrance] = []
+    for entrance in listed:
         # An account that is not wanted need not be asked who it is, where that is known.
         if entrance.account_id and not _wanted(settings, entrance.words | _called(settings, entrance)):
             words |= entrance.words | _called(settings, entrance)
-            continue
-        service, operation = "sts", "get_caller_identity"
-        account = entrance.account_id or entrance.name
-        try:
-            account, partition = _identity(aws, entrance.login)
-            service, operation = "ec2", "describe_regions"
-            names = _regions(aws, entrance.login, account, partition, settings)
-        except (CallFault, CollectError) as error:
-            fault = error.fault if isinstance(error, CallFault) else Fault("denied", error.code, str(error))
-            failed.append((entrance, Unentered(account, fault, service, operation)))
+        else:
+            tried.append(entrance)
+    jobs = [functools.partial(_enter, settings, aws, entrance) for entrance in tried]
+    for entrance, entered in zip(tried, each(jobs, settings.max_in_flight, aws.stop), strict=True):
+        if isinstance(entered, Unentered):
+            failed.append((entrance, entered))
             words |= entrance.words
             continue
+        account, partition, names = entered
+        _check_regions(settings, partition)
         if entrance.account_id not in (None, account):
             problems.add(
                 entrance.place,
@@ -110,16 +116,15 @@ def discover(settings: Settings, aws: Aws, now: datetime) -> Discovery:
             continue
         found.logins[account] = entrance.login
         found.auditor = found.auditor or entrance.login
-        shown = entrance.login.profile if not entrance.login.role else None
-        shown = (
-            shown or configured_name(settings, account) or (account if entrance.login.role else entrance.name)
-        )
         found.targets += [
-            Target(account_id=account, region=region, name=shown, partition=partition, now=now)
+            Target(
+                account_id=account, region=region, name=_shown(settings, entrance, account), partition=partition, now=now,
+                organizational_unit=entrance.unit,
+            )
             for region in names
-        ]
+        ]  # fmt: skip
     problems.raise_any()
-    if failed and (not found.logins or set(settings.accounts) - words):
+    if failed and (not found.logins or _kept_words(settings) - words):
         lines = "\n".join(f"  {entrance.name}: {_advice(one.fault)}" for entrance, one in failed)
         what = f"{said_by(settings, 'accounts')} names an account that was not found, and these could not be entered"
         raise ConfigError(f"{what if found.logins else 'no account could be entered'}:\n{lines}")
@@ -127,7 +132,72 @@ def discover(settings: Settings, aws: Aws, now: datetime) -> Discovery:
     # Where all wanted accounts were found, one that cannot be entered is not among them.
     found.failed = [one for entrance, one in failed if _wanted(settings, {one.name, *entrance.words})]
     found.targets = unique_names(_narrowed(found.targets, settings))
+    if found.payer not in found.logins:
+        found.payer = None
     return found
+
+
+def _enter(settings: Settings, aws: Aws, entrance: Entrance) -> tuple[str, str, list[str]] | Unentered:
+    """Return account, partition and regions behind one entrance, or what refused."""
+    service, operation = "sts", "get_caller_identity"
+    account, partition = entrance.account_id or entrance.name, entrance.partition
+    try:
+        if not partition:
+            account, partition = _identity(aws, entrance.login)
+        elif entrance.login.role:
+            operation = "assume_role"
+            aws.enter(entrance.login)
+        service, operation = "ec2", "describe_regions"
+        return account, partition, _regions(aws, entrance.login, account, partition, settings)
+    except (CallFault, CollectError) as error:
+        fault = error.fault if isinstance(error, CallFault) else Fault("denied", error.code, str(error))
+        return Unentered(account, fault, service, operation)
+
+
+def _shown(settings: Settings, entrance: Entrance, account: str) -> str:
+    """Return what people call an account: its profile, configured name or name in the organization, else its id."""
+    if entrance.partition:
+        return configured_name(settings, account) or entrance.name
+    shown = entrance.login.profile if not entrance.login.role else None
+    return shown or configured_name(settings, account) or (account if entrance.login.role else entrance.name)
+
+
+def _organization(settings: Settings, aws: Aws, found: Discovery) -> list[Entrance]:
+    """Return an entrance for every active account of the organization of the first profile.
+
+    :raises ConfigError: when that profile cannot be entered, or may not list the accounts.
+    """
+    from . import organization
+    from .collector.aws import Login
+
+    hub = Login(profile=None if settings.profile[:1] in ((), ("env",)) else settings.profile[0])
+    try:
+        account, partition = _identity(aws, hub)
+    except (CallFault, CollectError) as error:
+        fault = error.fault if isinstance(error, CallFault) else Fault("denied", error.code, str(error))
+        raise ConfigError(f"--finops-org: {hub.profile or 'env'}: {_advice(fault)}") from error
+    words = {word.removeprefix("!") for word in settings.accounts}
+    told = organization.read(aws, hub, account, endpoint_of(partition), words)
+    found.said += told.said
+    found.payer = told.management
+    # Prices and the organization are asked as ourselves, once.
+    found.auditor = hub
+    listed = []
+    for member in told.members:
+        role = f"arn:{partition}:iam::{member.account_id}:role/{settings.org}"
+        # Nobody assumes a role into the account where they already are.
+        login = hub if member.account_id == account else Login(hub.profile, role, settings.external_id)
+        listed.append(
+            Entrance(
+                member.name,
+                login,
+                member.account_id,
+                also=member.words,
+                unit=member.unit,
+                partition=partition,
+            )
+        )
+    return listed
 
 
 def entrances(settings: Settings) -> list[Entrance]:
@@ -220,14 +290,21 @@ def _called(settings: Settings, entrance: Entrance) -> set[str]:
     return {name} if name else set()
 
 
+def _kept_words(settings: Settings) -> set[str]:
+    return {word for word in settings.accounts if not word.startswith("!")}
+
+
 def _wanted(settings: Settings, words: set[str]) -> bool:
-    return not settings.accounts or bool(words & set(settings.accounts))
+    """Whether --finops-accounts keeps an account: one of its words is named, and none is named with a ``!``."""
+    kept = _kept_words(settings)
+    refused = {word[1:] for word in settings.accounts if word.startswith("!")}
+    return (not kept or bool(words & kept)) and not words & refused
 
 
 def _check_accounts(settings: Settings, known: Iterable[str]) -> None:
     problems = Problems()
     words = set(known)
-    for name in settings.accounts:
+    for name in (word.removeprefix("!") for word in settings.accounts):
         if name not in words:
             problems.add(
                 said_by(settings, "accounts"), f"there is no account {name!r}; {suggestion(name, words)}"
@@ -298,7 +375,6 @@ def _identity(aws: Aws, login: Login) -> tuple[str, str]:
 
 
 def _regions(aws: Aws, login: Login, account: str, partition: str, settings: Settings) -> list[str]:
-    _check_regions(settings, partition)
     if settings.regions and "enabled" not in settings.regions:
         # A region that is asked for but not enabled stays: its calls say so, loudly.
         return list(settings.regions)
@@ -336,7 +412,8 @@ def offline_targets(settings: Settings, now: datetime) -> Discovery:
         )
     found = Discovery()
     words: set[str] = set()
-    for entrance in entrances(settings):
+    listed = entrances(settings) if not settings.org else _unknown_organization(settings, found)
+    for entrance in listed:
         account = entrance.account_id or entrance.name
         known = entrance.words | _called(settings, entrance)
         words |= known
@@ -350,12 +427,20 @@ def offline_targets(settings: Settings, now: datetime) -> Discovery:
         found.targets += [
             Target(account_id=account, region=r, name=shown, partition=partition, now=now) for r in regions
         ]
-    _check_accounts(settings, words)
+    if not settings.org:
+        _check_accounts(settings, words)
     found.targets = unique_names(_narrowed(found.targets, settings))
     configured = settings.regions or any(entry.get("regions") for entry in settings.account_entries)
     source = "the configured regions" if configured else "all regions that botocore knows"
     found.said.append(f"AWS was not asked, and no earlier discovery is kept: {source}")
     return found
+
+
+def _unknown_organization(settings: Settings, found: Discovery) -> list[Entrance]:
+    from .collector.aws import Login
+
+    found.said.append("the accounts of the organization are not known: it stands as one account")
+    return [Entrance("organization", Login(), also=frozenset(_kept_words(settings)))]
 
 
 def unique_names(targets: Iterable[Target]) -> list[Target]:

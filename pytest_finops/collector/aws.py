@@ -151,6 +151,13 @@ class Aws:
             method="assume-role", refresh_using=fetcher.fetch_credentials
         )
 
+    def enter(self, login: Login) -> None:
+        """Get the credentials of ``login`` now (a role is assumed); CallFault says why not."""
+        try:
+            self.session(login).get_credentials().get_frozen_credentials()
+        except Exception as error:
+            raise CallFault(fault_of(error)[0]) from error
+
     def client(self, login: Login, service: str, region: str) -> Any:
         """Return the client of ``service`` in ``region``; clients are thread-safe, sessions are not."""
         key = (login, service, region)

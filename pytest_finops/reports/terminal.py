@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal
+from textwrap import wrap
 
 from ..audit import Audit
 from .text import cell_width, count, fit, money, safe, small_money
@@ -15,6 +16,7 @@ _BLIND = 8
 _REASONS = 4
 #: The least width that shows what was seen of a finding.
 _SEEN = 16
+_NOTES = 8
 
 
 def summary_lines(audit: Audit, width: int = 80) -> list[str]:
@@ -26,6 +28,7 @@ def summary_lines(audit: Audit, width: int = 80) -> list[str]:
         *_findings(shown, width),
         *_rules(shown, width),
         *_unseen(shown, width),
+        *_warnings(shown, width),
         *_made(shown),
     ]
     return [_cut(line, width) for line in made]
@@ -169,6 +172,19 @@ def _unseen(shown: View, width: int) -> list[str]:
         if len(reasons) > _REASONS:
             made.append(f"    and {count(len(reasons) - _REASONS, 'other reason')}")
     return ["", *made] if made and made[0] else made
+
+
+def _warnings(shown: View, width: int) -> list[str]:
+    """Say in whole sentences what whoever reads the sums should know."""
+    said = shown.audit.warnings
+    if not said:
+        return []
+    made = ["", "  Notes:"]
+    for warning in said[:_NOTES]:
+        made += wrap(safe(warning), width - 4, initial_indent="  - ", subsequent_indent="    ")
+    if len(said) > _NOTES:
+        made.append(f"    and {len(said) - _NOTES:,} more")
+    return made
 
 
 def _made(shown: View) -> list[str]:
