@@ -1,22 +1,28 @@
 # The one entrance: every target creates the virtualenv that it needs.
+PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint docs pictures venv clean
 
 venv: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml
-	test -x $(PY) || python3 -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+# A virtualenv that was begun and not finished has python and no pip.
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed" >&2; exit 1; }
+	@.ci/need python3-venv $(PYTHON) -c 'import ensurepip, venv'
+	$(PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/pip
+	$(PIP) --editable '.[test]'
 	touch $@
 
-$(VENV)/.installed-run: pyproject.toml
-	test -x $(PY) || python3 -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable .
+$(VENV)/.installed-run: pyproject.toml | $(VENV)/bin/pip
+	$(PIP) --editable .
 	touch $@
 
-demo: $(VENV)/.installed-run  ## Audit the embedded sample estate and leave a report worth opening
+demo: $(or $(wildcard $(VENV)/.installed),$(VENV)/.installed-run)  ## Audit the embedded sample estate and leave a report worth opening
 	@$(PY) -m pytest --finops-demo checks/ \
 	  --finops-report html:finops-report/report.html --finops-report json:finops-report/audit.json \
 	  --finops-report markdown:finops-report/report.md; status=$$?; \
@@ -29,7 +35,9 @@ lint: venv
 	$(VENV)/bin/mypy
 
 test: venv lint  ## Install everything and run the whole suite
-	$(PY) -m pytest -q
+	@.ci/need chromium sh -c 'command -v chromium || command -v chromium-browser || command -v google-chrome' || \
+	  echo "the tests that look at the report as a page are skipped" >&2
+	$(PY) -m pytest -q -rs
 
 docs: venv  ## Regenerate every generated document
 	$(PY) docs/generate.py
