@@ -264,8 +264,11 @@ def compose(path: Path, problems: Problems, *, columns: bool = False) -> Node | 
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         problems.add(place, f"is not YAML: {error.problem or error.context}")
         return None
-    except yaml.YAMLError as error:
-        problems.add(file, f"is not YAML: {error}".replace("\n", " "))
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        problems.add(
+            f"{file}:{line}", f"is not YAML: character {error.character!r} must be written as an escape"
+        )
         return None
     if node is None:
         return None

@@ -23,7 +23,7 @@ from .findings import Finding, cents
 from .gate import closing_line
 from .marks import TARGETS_FIXTURE
 from .plan import Check
-from .reports.text import count
+from .reports.text import block, count, safe
 from .resources import Target
 from .results import Parcel, Row, dumps, loads
 from .rulebook import Rulebook, shipped_checks
@@ -281,7 +281,7 @@ class AuditSession:
 
     def _mistake(self, error: Exception) -> None:
         """Keep a mistake to be told with all others after collection, once."""
-        self.mistakes.update(dict.fromkeys(str(error).splitlines()))
+        self.mistakes.update(dict.fromkeys(block(error).splitlines()))
 
     def _refuse_mistakes(self) -> None:
         if self.mistakes:
@@ -447,7 +447,7 @@ class AuditSession:
         reporter: Any = self.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and self.config.get_verbosity() >= 0 and not self.worker:
             reporter.ensure_newline()
-            reporter.write_line(text)
+            reporter.write_line(block(text))
 
     def _collect(self, spool: bool) -> None:
         run = self.run
@@ -686,6 +686,7 @@ class AuditSession:
                 )
         elif report.failed and isinstance(error, BlindTargets):
             report.longrepr = str(error)
+        _disarm(report)
         if call.when == "teardown":
             report.finops = dumps(
                 Parcel(
@@ -862,7 +863,7 @@ class AuditSession:
                 terminalreporter.write_line(line)
         if not self.worker:
             for line in dict.fromkeys(self.run.said):
-                terminalreporter.write_line(line)
+                terminalreporter.write_line(block(line))
 
     def last_line(self) -> None:
         """Print the verdict after pytest's own closing line."""
@@ -882,6 +883,18 @@ def _grouped_message(named: str) -> str:
         f"{named} names a target, but one test covers several targets here (--finops-group): "
         "narrow with --finops-regions and --finops-accounts, or use --finops-group=region"
     )
+
+
+def _disarm(report: Any) -> None:
+    """Take out of what a report says whatever a terminal or a CI log would act on: AWS's words, names, exceptions."""
+    if isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = (path, line, safe(reason))
+    elif report.longrepr is not None and block(report.longrepr) != str(report.longrepr):
+        # A traceback that is harmless stays an object, for its colours and its summary.
+        report.longrepr = block(report.longrepr)
+    if hasattr(report, "wasxfail"):
+        report.wasxfail = safe(report.wasxfail)
 
 
 def cents_or_less(amount: Decimal) -> str:

@@ -444,16 +444,16 @@ def _unknown_organization(settings: Settings, found: Discovery) -> list[Entrance
 
 
 def unique_names(targets: Iterable[Target]) -> list[Target]:
-    """Fall back to the account id where two accounts share a name."""
+    """Fall back to the account id where two accounts share a name, or names that make the same test id."""
     listed = list(targets)
     accounts = {target.account_id: target.name or target.account_id for target in listed}
-    count = Counter(accounts.values())
+    count = Counter(safe_id(name) for name in accounts.values())
     return sorted(
         (
             replace(
                 target,
                 name=accounts[target.account_id]
-                if count[accounts[target.account_id]] == 1
+                if count[safe_id(accounts[target.account_id])] == 1
                 else target.account_id,
             )
             for target in listed

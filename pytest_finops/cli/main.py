@@ -54,7 +54,9 @@ class Playbook(click.Group):
             error.show()
             sys.exit(USAGE)
         except FinopsError as error:
-            for line in str(error).splitlines():
+            from ..reports.text import block
+
+            for line in block(error).splitlines():
                 click.echo(f"error: {line}", err=True)
             sys.exit(USAGE)
         except BrokenPipeError:

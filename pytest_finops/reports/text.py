@@ -44,6 +44,11 @@ def inline(text: object) -> str:
     return " " * raw.startswith(" ") + safe(raw) + " " * (raw.endswith(" ") and bool(raw.strip()))
 
 
+def block(text: object) -> str:
+    """Return ``text`` made safe line by line; lines and their indentation stay."""
+    return "\n".join(line[: len(line) - len(line.lstrip(" "))] + safe(line) for line in str(text).split("\n"))
+
+
 def lines(text: str) -> list[str]:
     """Return the non-empty lines of ``text``, each made safe."""
     return [line for part in text.splitlines() if (line := safe(part))]
