@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import difflib
 import re
@@ -112,7 +113,7 @@ class Node:
             return None
         source = str(self._node.value)
         # Quotes and block styles make text of everything.
-        if self._node.style is not None:
+        if self._node.style:
             return source
         if source in ("", "~", "null", "Null", "NULL"):
             return None
@@ -258,7 +259,7 @@ def compose(path: Path, problems: Problems, *, columns: bool = False) -> Node | 
         problems.add(file, f"cannot be read: {reason}")
         return None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = _composed(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
@@ -276,6 +277,14 @@ def compose(path: Path, problems: Problems, *, columns: bool = False) -> Node | 
         problems.add(file, "an alias contains itself; write it out")
         return None
     return Node(node, file, "", problems, columns=columns)
+
+
+def _composed(text: str) -> yaml.Node | None:
+    if hasattr(yaml, "CSafeLoader"):
+        with contextlib.suppress(yaml.YAMLError):
+            # 10 times faster; what it refuses is told in the words of the other.
+            return yaml.compose(text, Loader=yaml.CSafeLoader)
+    return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def _loops(node: yaml.Node, above: frozenset[int]) -> bool:

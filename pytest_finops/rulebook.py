@@ -26,9 +26,15 @@ class Rulebook:
         self._source = source
         self._root = root
         self._folders: dict[Path, dict[str, Rule]] = {}
+        self._read: dict[Path, tuple[Rule, ...]] = {}
 
     def file(self, path: Path) -> tuple[Rule, ...]:
         """Return the rules of one file, overridden; ConfigError has a line per mistake, with file, line and cure."""
+        if path not in self._read:
+            self._read[path] = self._overridden(path)
+        return self._read[path]
+
+    def _overridden(self, path: Path) -> tuple[Rule, ...]:
         problems = Problems()
         made = []
         for rule in load(path):

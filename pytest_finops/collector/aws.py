@@ -16,6 +16,7 @@ from .. import __version__
 from ..errors import CollectError, WriteRefusedError
 from ..operations import operation as operation_facts
 from ..predictions import METRIC_PRICE
+from . import metric_answers
 from .faults import RETRYABLE, CallFault, Fault, classify
 from .guard import Guard
 from .ledger import Ledger
@@ -110,6 +111,7 @@ class Aws:
             else:
                 core.register_component("data_loader", self._loader)
             core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+            metric_answers.register(core)
             self.guard.register(core)
             for role in _roles(core):
                 self.guard.allow_role(role)

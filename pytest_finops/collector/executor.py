@@ -21,7 +21,7 @@ from .aws import Answer, Aws, Login
 from .faults import CallFault, Fault
 from .ledger import Ledger
 from .saved import Saved, Writer
-from .store import Cell, Points, SeriesKey, Store, series_key
+from .store import Cell, Moment, Points, SeriesKey, Store, series_key
 
 #: GetMetricData: at most 500 queries and 100,800 datapoints a request, so that one request is one page.
 MAX_QUERIES = 500
@@ -112,7 +112,7 @@ class LiveSource:
             }
             for index, (namespace, name, dimensions, statistic, period) in enumerate(keys)
         ]  # fmt: skip
-        found: dict[str, tuple[list[datetime], list[float]]] = {}
+        found: dict[str, tuple[list[Moment], list[float]]] = {}
         status: dict[str, str] = {}
         params: dict[str, Any] = {
             "MetricDataQueries": queries, "StartTime": start, "EndTime": end, "ScanBy": "TimestampAscending",
@@ -137,7 +137,7 @@ class LiveSource:
         except CallFault as error:
             return {key: Points(fault=error.fault) for key in keys}
         series: dict[SeriesKey, Points] = {}
-        shared: dict[tuple[datetime, ...], Any] = {}
+        shared: dict[tuple[Moment, ...], Any] = {}
         for index, key in enumerate(keys):
             code = status.get(f"q{index}")
             if code == "Complete":

@@ -28,7 +28,9 @@ class Cell:
     partial: bool = False
 
 
-_Shared = dict[tuple[datetime, ...], "array[int]"]
+#: A moment as answers have it: epoch seconds, or a datetime.
+Moment = datetime | int
+_Shared = dict[tuple[Moment, ...], "array[int]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,13 @@ class Points:
     fault: Fault | None = None
 
     @classmethod
-    def of(cls, times: Sequence[datetime], values: Sequence[float], shared: _Shared | None = None) -> Points:
+    def of(cls, times: Sequence[Moment], values: Sequence[float], shared: _Shared | None = None) -> Points:
         """Return the series of ``times`` and ``values`` in any order; times that are ``shared`` are kept once."""
         count = min(len(times), len(values))
         key = tuple(times[:count])
         line = None if shared is None else shared.get(key)
         if line is None:
-            line = array("q", [int(when.timestamp()) for when in key])
+            line = array("q", [when if isinstance(when, int) else int(when.timestamp()) for when in key])
             if any(earlier > later for earlier, later in pairwise(line)):
                 order = sorted(zip(line, values[:count], strict=True))
                 return cls(array("q", [when for when, _ in order]), array("d", [value for _, value in order]))

@@ -12,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from ..audit import (
     SCHEMA_VERSION,
     Accepted,
@@ -248,8 +250,16 @@ def to_builtins(audit: Audit) -> dict[str, Any]:
 
 def render(audit: Audit) -> str:
     """Return the audit file as text."""
-    text = json.dumps(to_builtins(audit), indent=2, ensure_ascii=False, allow_nan=False)
-    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", _indented(to_builtins(audit))) + "\n"
+
+
+def _indented(plain: Mapping[str, Any]) -> str:
+    try:
+        # json indents in Python, 20 times slower.
+        return msgspec.json.format(json.dumps(plain, ensure_ascii=False, allow_nan=False), indent=2)
+    except UnicodeEncodeError:
+        # Half a surrogate pair in somebody's tag.
+        return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def load(path: Path) -> Audit:
