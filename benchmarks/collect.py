@@ -134,7 +134,7 @@ def custodian(
         return []
     print(f"Cloud Custodian ({PEERS['c7n']}), policies for the ten checks:")
     runs = []
-    command = [
+    command: list[str | Path] = [
         commands / "custodian", "run", "-s", folder / "out", "-r", "us-east-1", "-r", "eu-west-1", "--cache-period", "0",
         HERE / "peers" / "custodian.yml",
     ]  # fmt: skip
@@ -158,7 +158,7 @@ def cleancloud(
         return []
     print(f"CleanCloud ({PEERS['cleancloud']}), the shared rules:")
     runs = []
-    command = [
+    command: list[str | Path] = [
         commands / "cleancloud", "scan", "--provider", "aws", "--all-regions", "--output", "json", "--no-feedback",
         "--output-file", folder / "cleancloud.json", *(part for rule in SKIPPED for part in ("--skip", rule)),
     ]  # fmt: skip
