@@ -88,11 +88,18 @@ def audited(document: dict[str, Any]) -> dict[str, str | None]:
 
 @pytest.mark.parametrize("paths", [True, False], ids=["paths", "no-paths"])
 def test_every_active_account_is_audited_by_name_and_unit(tmp_path: Path, paths: bool) -> None:
-    status, output, document, endpoint = run(tmp_path, estate=organization(paths=paths))
+    status, output, document, endpoint = run(
+        tmp_path, "--finops-report=html:report.html", estate=organization(paths=paths)
+    )
 
     assert status == 1, output
     assert audited(document) == {"payer": None, "web <b>": "Production/Shop", "lab": "Sandbox"}
-    assert {f["account_id"] for f in document["findings"]} == {HUB, WEB, LAB}
+    assert {(f["account_name"], f["organizational_unit"]) for f in document["findings"]} == {
+        ("payer", None), ("web <b>", "Production/Shop"), ("lab", "Sandbox"),
+    }  # fmt: skip
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "By organizational unit" in page
+    assert "Production/Shop" in page
     assert "1 account of the organization left out: SUSPENDED" in output
     assert "test_ebs_lost[web__b_-eu-west-1]" in output
     # The account where the credentials are is entered as it is; the others through the role.

@@ -210,8 +210,8 @@ def test_html_runs_and_loads_nothing(audit: Audit) -> None:
 
 def test_every_chart_has_a_table(audit: Audit) -> None:
     made = reports.render(audit, "html")
-    assert made.count("<svg") == 3
-    assert len(re.findall(r"</svg>\s*<table>", made)) == 3
+    assert made.count("<svg") == 4  # by category, account, region and organizational unit
+    assert len(re.findall(r"</svg>\s*<table>", made)) == 4
 
 
 def test_links_that_are_not_https_are_dropped(audit: Audit) -> None:

@@ -79,6 +79,10 @@ def render(audit: Audit) -> str:
     """Return the findings as CSV with a header row, every cell quoted."""
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([cell(finding) for cell in COLUMNS.values()] for finding in audit.findings)
+    accounts = {account.account_id: account for account in audit.accounts}
+    writer.writerow([*COLUMNS, "account_name", "organizational_unit"])
+    for finding in audit.findings:
+        account = accounts.get(finding.account_id)
+        named = (account.name, account.organizational_unit or "") if account else ("", "")
+        writer.writerow([*(cell(finding) for cell in COLUMNS.values()), *map(neutral, named)])
     return out.getvalue()

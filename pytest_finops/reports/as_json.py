@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import math
@@ -183,6 +184,11 @@ def _note(note: Note) -> dict[str, Any]:
 def to_builtins(audit: Audit) -> dict[str, Any]:
     """Return the audit as the audit file has it: strings, numbers, lists and dicts in a fixed order."""
     totals, usage = audit.totals, audit.api_usage
+    nobody: dict[str, str | None] = {"account_name": "", "organizational_unit": None}
+    named = collections.defaultdict(lambda: nobody) | {
+        a.account_id: {"account_name": a.name, "organizational_unit": a.organizational_unit}
+        for a in audit.accounts
+    }
     categories: dict[str, list[str]] = {}
     efforts: dict[str, list[str]] = {}
     for finding in audit.findings:
@@ -221,7 +227,7 @@ def to_builtins(audit: Audit) -> dict[str, Any]:
         },
         "findings_by_category": {name: categories[name] for name in sorted(categories)},
         "findings_by_effort": {name: efforts[name] for name in _EFFORTS if name in efforts},
-        "findings": [finding_to_builtins(finding) for finding in audit.findings],
+        "findings": [finding_to_builtins(finding) | named[finding.account_id] for finding in audit.findings],
         "notes": [_note(note) for note in audit.notes],
         "rules": [dataclasses.asdict(rule) for rule in audit.rules],
         "checks": [_check(row) for row in audit.checks],

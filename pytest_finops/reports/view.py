@@ -271,6 +271,7 @@ def view(audit: Audit) -> View:
                 lambda f: names.get(f.account_id, f.account_id),
             ),
             _chart("region", "By region", "Region", audit.findings, lambda f: f.region),
+            *_units(audit),
         ),
         items=items,
         blind_spots=tuple((where(s.account_id, s.region), s) for s in audit.blind_spots if not s.expected),
@@ -298,6 +299,22 @@ def view(audit: Audit) -> View:
         retried=sum(call.retried for call in audit.api_usage.calls),
         evaluated=sum(rule.evaluated for rule in audit.rules),
     )
+
+
+def _units(audit: Audit) -> list[Chart]:
+    """Return the sums by organizational unit, where an organization was audited."""
+    units = {account.account_id: account.organizational_unit for account in audit.accounts}
+    if not any(units.values()):
+        return []
+    return [
+        _chart(
+            "unit",
+            "By organizational unit",
+            "Unit",
+            audit.findings,
+            lambda f: units.get(f.account_id) or "(root)",
+        )
+    ]
 
 
 def _sources(prices: PriceUsage) -> tuple[tuple[int, str], ...]:
