@@ -1,4 +1,7 @@
-"""AWS cost checks as pytest tests: everything that a check, a fixture or a hook needs is named here."""
+"""AWS cost checks as pytest tests: everything that a check, a fixture or a hook needs is named here.
+
+PYTEST_DONT_REWRITE: the console script imports this before pytest, which would warn that it comes too late.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -238,6 +239,23 @@ def test_getting_started_runs_from_top_to_bottom(shell: Shell) -> None:
     assert '"ec2:DescribeVolumes"' in (shell.folder / "policy.json").read_text(encoding="utf-8")
 
 
+def test_the_ci_job_runs_the_shipped_checks_and_the_teams(shell: Shell) -> None:
+    shell.environment |= {"FINOPS_CATEGORY": "storage", "AWS_PROFILE": "prod"}
+    assert shell.run("finops-playbook init").returncode == 0
+    workflow = yaml.safe_load((shell.folder / ".github/workflows/finops.yml").read_text(encoding="utf-8"))
+    (step,) = (one for one in workflow["jobs"]["audit"]["steps"] if one.get("run", "").startswith("pytest "))
+    shell.environment |= step["env"]
+
+    done = shell.run(step["run"])
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    audit = json.loads((shell.folder / "finops-report/audit.json").read_text(encoding="utf-8"))
+    assert {"ebs-unattached", "ebs-forgotten-volume"} <= {rule["rule_id"] for rule in audit["rules"]}
+    assert {path.name for path in (shell.folder / "finops-report").iterdir()} == {
+        "audit.json", "report.html", "junit.xml",
+    }  # fmt: skip
+
+
 def test_the_example_configuration_has_no_mistakes(shell: Shell) -> None:
     (text,) = blocks(DOCS / "configuration.md").values()
     (shell.folder / "finops.yaml").write_text(text, encoding="utf-8")
@@ -264,7 +282,7 @@ def extended(folder: Path) -> dict[tuple[str, str], str]:
 def audit_of(shell: Shell, *args: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
     done = shell.run(f"pytest --finops-profile=prod checks --finops-report json:audit.json {' '.join(args)}")
     report = shell.folder / "audit.json"
-    document = yaml.safe_load(report.read_text(encoding="utf-8")) if report.exists() else {}
+    document = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
     return done, document
 
 

@@ -139,6 +139,20 @@ def test_the_console_script_runs_installed(installed: Path, tmp_path: Path) -> N
     assert [rule for rule in rules if rule not in table] == []
 
 
+def test_a_scan_installed_warns_of_nothing(installed: Path, tmp_path: Path) -> None:
+    output = run(
+        installed / "finops-playbook",
+        "scan",
+        "--demo",
+        "--estimate-cost",
+        folder=tmp_path,
+        HOME=str(tmp_path),
+    )
+
+    assert "there is no checks/ here: the shipped checks run" in output
+    assert "warning" not in output.lower()
+
+
 def test_what_is_installed_owes_nothing_to_this_repository(installed: Path, tmp_path: Path) -> None:
     script = "import pytest_finops, sys; print(pytest_finops.__file__, *sys.path, sep='\\n')"
     file, *paths = run(installed / "python", "-c", script, folder=tmp_path).splitlines()

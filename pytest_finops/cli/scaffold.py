@@ -127,11 +127,11 @@ jobs:
       - run: pip install pytest-finops
       - uses: aws-actions/configure-aws-credentials@v4
         with:
-          # A role with the policy that `finops-playbook iam-policy` prints.
+          # A role with the policy that `finops-playbook iam-policy -- --pyargs pytest_finops.checks checks/` prints.
           role-to-assume: ${{ vars.FINOPS_ROLE_ARN }}
           aws-region: us-east-1
       - run: >-
-          pytest checks/
+          pytest --pyargs pytest_finops.checks checks/
           --finops-report=json:finops-report/audit.json
           --finops-report=html:finops-report/report.html
           --junitxml=finops-report/junit.xml
