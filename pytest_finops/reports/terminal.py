@@ -213,5 +213,4 @@ def _made(shown: View) -> list[str]:
         ),
         f"  Prices: {known}",
         *([f"  Oldest price as of {safe(prices.oldest_as_of)}"] if prices.oldest_as_of else []),
-        *(f"  Warning: {safe(warning)}" for warning in shown.audit.warnings),
     ]
