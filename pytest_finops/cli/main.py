@@ -21,6 +21,7 @@ from ..options import OPTIONS, REPORT_FORMATS, Option, ReportRequest
 from ..options import report as parse_report
 from ..settings import Settings
 from .paths import with_checks
+from .prices import prices
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,6 +72,8 @@ class Playbook(click.Group):
 def main() -> None:
     """Audit the cost of AWS accounts: every check is a pytest test, every saving names its prices."""
 
+
+main.add_command(prices)
 
 # --- scan ---------------------------------------------------------------------------------------------------------
 

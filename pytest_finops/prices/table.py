@@ -293,7 +293,7 @@ CATALOGUE: Mapping[str, Dimension] = {
     ),
     # --- RDS ---------------------------------------------------------------------------------------------------
     "rds.instance": _row(
-        "AmazonRDS", "{usage}:db[.].+", _HOURS, "h", "0.005", "1500", pattern=True, family="Database Instance",
+        "AmazonRDS", "{usage}:(?P<instance_class>db[.].+)", _HOURS, "h", "0.005", "1500", pattern=True, family="Database Instance",
         filters={
             "instanceType": "{instance_class}", "databaseEngine": "{database}", "databaseEdition": "{edition}",
             "licenseModel": "{licence}", "deploymentOption": "{deployment}", "deploymentModel": "",
