@@ -221,7 +221,7 @@ def test_money_is_never_a_float() -> None:
 
 
 def test_time_is_passed_in() -> None:
-    """One place reads the clock for the audit; the stand-in for AWS and the builder of the snapshot have their own."""
+    """One place reads the clock for the audit; the stand-in for AWS, and what asks prices without one, have their own."""
     clocks = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time"}
     reading = {
         label(path)
@@ -230,7 +230,9 @@ def test_time_is_passed_in() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func) in clocks
     }  # fmt: skip
 
-    assert reading == {f"pytest_finops/{name}.py" for name in ("run", "testing/replay", "prices/build")}
+    assert reading == {
+        f"pytest_finops/{name}.py" for name in ("run", "testing/replay", "prices/build", "cli/prices")
+    }
 
 
 def test_the_engine_names_no_service_of_the_fixtures() -> None:
