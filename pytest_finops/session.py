@@ -425,7 +425,15 @@ class AuditSession:
             session.perform_collect()
             self._or_shipped(session)
         if self.run.plan and self.run.plan.checks and not session.testsfailed and not self._only_looks():
-            self._collect(spool=True)
+            try:
+                self._collect(spool=True)
+            except (KeyboardInterrupt, pytest.UsageError) as error:
+                # pytest ends a session that did not start without its last hook: the report is due all the same.
+                stopped = isinstance(error, KeyboardInterrupt)
+                self.pytest_sessionfinish(
+                    session, pytest.ExitCode.INTERRUPTED if stopped else pytest.ExitCode.USAGE_ERROR
+                )
+                raise
         session.items = []
         session.testscollected = 0
         session.testsfailed = 0

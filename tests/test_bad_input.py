@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -293,6 +297,26 @@ def test_an_endpoint_that_never_answers_is_asked_by_one_call_alone(monkeypatch: 
             assert sent == 3  # botocore's own tries of the first call
         assert "was not asked again" in str(caught.value)
         assert aws.call(login, "1", "us-east-1", "ec2", "describe_regions", {})["Regions"]
+
+
+def test_an_interrupt_before_workers_start_leaves_a_report(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    with ReplayEndpoint(volumes_estate(), faults=[Fault("hang", "ec2", "describe_volumes")]) as endpoint:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", ENV, "checks", *OFFLINE, "-n", "2", "--finops-report=json:audit.json"],
+            cwd=tmp_path, env=environment(endpoint.url, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        deadline = time.monotonic() + 30
+        while not endpoint.count("ec2", "describe_volumes") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=20)
+
+    assert process.returncode == 2, output
+    document = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
+    assert document["complete"] is False
+    assert document["exit_status"] == 2
+    assert {row["outcome"] for row in document["checks"]} == {"not_run"}
 
 
 # --- outputs that fail late

@@ -247,3 +247,30 @@ def test_a_whole_run_with_accounts_of_a_file(tmp_path: Path) -> None:
         "checks/ebs.yaml::test_ebs_lost[sandbox-us-east-1]",
     ]
     assert "the last discovery, less than a minute ago" in listed
+
+
+def test_nothing_is_sent_unless_a_check_runs_on_a_target(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_plain.py").write_text("def test_plain():\n    pass\n", encoding="utf-8")
+    # Nobody names this file: it may narrow and name targets, and makes none.
+    (tmp_path / "finops.yaml").write_text(f"profile: env\ndemo: true\n{ACCOUNTS}", encoding="utf-8")
+    with ReplayEndpoint(estate()) as endpoint:
+        env = {**environment(endpoint.url, tmp_path), "AWS_ACCESS_KEY_ID": "AKIAHUB"}
+        bare = audit(tmp_path, env=env)
+        plain = audit(tmp_path, "tests", env={**env, "FINOPS_PROFILE": "env"})
+        listed = audit(tmp_path, "--co", "-q", env=env)
+        picked = audit(
+            tmp_path, "--finops-profile=env", "checks", "--co", "-q", "--finops-regions=eu-west-1", env=env
+        )
+
+        assert endpoint.requests == []
+    assert (bare[0], plain[0], listed[0], picked[0]) == (0, 0, 0, 0)
+    assert "1 AWS checks deselected: no target" in bare[1]
+    assert "1 passed" in plain[1]
+    assert [line for line in listed[1].splitlines() if "::" in line] == [
+        "checks/ebs.yaml::test_ebs_lost",
+        "tests/test_plain.py::test_plain",
+    ]
+    assert "test_ebs_lost[env-eu-west-1]" in picked[1]
+    assert "AWS was not asked, and no earlier discovery is kept: the configured regions" in picked[1]
