@@ -898,7 +898,13 @@ def _disarm(report: Any) -> None:
     if isinstance(report.longrepr, tuple):
         path, line, reason = report.longrepr
         report.longrepr = (path, line, safe(reason))
-    elif report.longrepr is not None and block(report.longrepr) != str(report.longrepr):
+    elif report.longrepr is not None and any(
+        block(text) != text
+        for text in (
+            str(report.longrepr),
+            getattr(getattr(report.longrepr, "reprcrash", None), "message", ""),
+        )
+    ):
         # A traceback that is harmless stays an object, for its colours and its summary.
         report.longrepr = block(report.longrepr)
     if hasattr(report, "wasxfail"):

@@ -305,6 +305,11 @@ def test_config_check_knows_the_rules(tmp_path: Path) -> None:
     assert "finops.yaml:2: rules.ebs-scratch-volume.age_day: the rule has no such field" in done.stderr
     (tmp_path / "finops.yaml").write_text("rules:\n  ebs-scratch-volum: {age_days: 3}\n", encoding="utf-8")
     assert "did you mean ebs-scratch-volume?" in run("config", "check").stderr
+    (tmp_path / "finops.yaml").write_text(
+        "rules:\n  ebs-scratch-volume: {age_day: 3}\n  ebs-none: {a: 1}\n  ec2-low-cpu: {severity: low, b: 2}\n",
+        encoding="utf-8",
+    )
+    assert len(run("config", "check").stderr.splitlines()) == 3
     (tmp_path / "finops.yaml").write_text("rules:\n  ebs-scratch-volume: {age_days: 3}\n", encoding="utf-8")
     assert "no mistakes" in run("config", "check").output
 

@@ -59,6 +59,22 @@ FORMATS = ("json", "csv", "markdown", "html")
 DENIED = next(account for account, text in ACCOUNTS.items() if text == HOSTILE["script"])
 
 
+#: A check that says hostile things itself: in a crash, as a reason, in a note and as evidence.
+TEAM = """
+@finops.rule("ebs-team")
+def test_team(ebs_volumes, findings):
+    for number, volume in enumerate(ebs_volumes):
+        text = volume.tags["team"]
+        if int(volume.account_id) % 2:
+            raise ValueError(f"{text}\\n{text}")
+        if number:
+            findings.not_evaluated(volume, text)
+        else:
+            findings.note(volume, text)
+            findings.report(volume, current=text, evidence={text: text})
+"""
+
+
 def estate() -> Estate:
     """An account for each hostile text, that also stands in the id and in every tag of its lost volume."""
     made = Estate(NOW)
@@ -117,7 +133,7 @@ class Ran:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("hostile")
-    write_checks(folder)
+    write_checks(folder, TEAM)
     entries = [f"  - {{id: '{account}', name: {quoted(text)}}}" for account, text in ACCOUNTS.items()]
     named = [entry for entry, text in zip(entries, ACCOUNTS.values(), strict=True) if text.strip()]
     (folder / "finops.yaml").write_text("accounts:\n" + "\n".join(named) + "\n", encoding="utf-8")
@@ -152,7 +168,14 @@ def harmless(text: str) -> None:
 
 def test_the_run_saw_all_of_it(ran: Ran) -> None:
     # Two volumes an account, but where the call is denied.
-    assert len(ran.document["findings"]) == 2 * (len(HOSTILE) - 1)
+    lost = [finding for finding in ran.document["findings"] if finding["rule_id"] == "ebs-lost"]
+    assert len(lost) == 2 * (len(HOSTILE) - 1)
+    crashed = [
+        row for row in ran.document["checks"] if row["reason"].startswith("the check crashed: ValueError")
+    ]
+    assert len(crashed) == len(HOSTILE) // 2
+    assert "ValueError: " in ran.output
+    assert HOSTILE["link"] in str(ran.document["notes"]) + str(ran.document["checks"])
     names = {account["name"] for account in ran.document["accounts"]}
     # Two that would make the same test id go by their account ids.
     assert names >= {text for key, text in HOSTILE.items() if text.strip() and not key.startswith("emoji")}
@@ -168,10 +191,12 @@ def test_json_keeps_every_text_and_no_control_character(ran: Ran) -> None:
 
 
 def test_test_ids_are_plain(ran: Ran) -> None:
-    ids = re.findall(r"^checks/ebs.yaml::(.*?) (?:FAILED|ERROR|PASSED)", ran.output, re.MULTILINE)
-    assert len(ids) == len(set(ids)) == len(HOSTILE), ids
+    ids = re.findall(
+        r"^checks/(?:ebs.yaml|test_team.py)::(.*?) (?:FAILED|ERROR|PASSED)", ran.output, re.MULTILINE
+    )
+    assert len(set(ids)) == 2 * len(HOSTILE), ids
     for one in ids:
-        assert re.fullmatch(r"test_ebs_lost\[[A-Za-z0-9_.-]{1,64}-us-east-1\]", one), one
+        assert re.fullmatch(r"test_(?:ebs_lost|team)\[[A-Za-z0-9_.-]{1,64}-us-east-1\]", one), one
 
 
 def test_the_terminal_is_told_text(ran: Ran) -> None:

@@ -303,7 +303,7 @@ def _value(value: Any) -> str:
 @_CONFIG
 def config_check(file: Path | None) -> None:
     """Check finops.yaml, and the rules that it changes."""
-    from ..documents import LINE
+    from ..documents import LINE, Problems
     from ..rule_files import override, unknown_rules
 
     settings = _settings(file)
@@ -312,10 +312,16 @@ def config_check(file: Path | None) -> None:
     if local.is_dir():
         known.update({rule.id: rule for rule in rules_below([local])})
     name = settings.origins.get("rules", "finops.yaml").rpartition(":")[0] or "finops.yaml"
-    unknown_rules(settings.rules, known, name)
+    problems = Problems()
+    with problems.collecting():
+        unknown_rules(settings.rules, known, name)
     for rule_id, values in settings.rules.items():
-        override(known[rule_id], values, f"{name}:{values[LINE]}")
-    _sections(settings)
+        if rule_id in known:
+            with problems.collecting():
+                override(known[rule_id], values, f"{name}:{values[LINE]}")
+    with problems.collecting():
+        _sections(settings)
+    problems.raise_any()
     if settings.config_path is None:
         click.echo("there is no finops.yaml here or above; the defaults hold")
     else:
@@ -407,14 +413,14 @@ def explain(finding: str, file: Path, inventory: Path | None) -> None:
     if found.components:
         click.echo("\nclaims")
         for part in found.components:
-            click.echo(f"  {safe(part.key)}: costs {_usd(part.monthly_cost)}, saves {_usd(part.saved)}")
+            _tell(f"  {part.key}: costs {_usd(part.monthly_cost)}, saves {_usd(part.saved)}")
     if found.evidence:
         click.echo("\nevidence")
         for key, value in found.evidence.items():
-            click.echo(f"  {safe(key)}: {safe(value)}")
+            _tell(f"  {safe(key)}: {safe(value)}")
     click.echo("\nwhat to do")
     for text in (found.recommendation, f"effort: {found.remediation_effort}", f"back: {found.rollback}"):
-        click.echo(f"  {safe(text)}")
+        _tell(f"  {safe(text)}")
     for row in audit.checks:
         if (row.rule_id, row.account_id, row.region) == (found.rule_id, found.account_id, found.region):
             reason = f" ({safe(row.reason)})" if row.reason else ""
@@ -431,9 +437,16 @@ def explain(finding: str, file: Path, inventory: Path | None) -> None:
     said = False
     for line in answers(inventory, found):
         said = True
-        click.echo(f"  {line}")
+        _tell(f"  {line}")
     if not said:
         click.echo("  none names this resource: the inventory is of another run, or of another selection")
+
+
+def _tell(text: str) -> None:
+    """Print what stands in an audit or an answer: whoever names a resource does not get to act on a terminal."""
+    from ..reports.text import block
+
+    click.echo(block(text))
 
 
 def _named(audit: Audit, name: str) -> Finding:
@@ -456,7 +469,7 @@ def _arithmetic(found: Finding) -> None:
     ):
         click.echo(f"{side} {_usd(total)} a month")
         for line in lines:
-            click.echo(f"  {_line(line)}")
+            _tell(f"  {_line(line)}")
     current, target = found.current_monthly_cost, found.target_monthly_cost
     saved = found.estimated_monthly_savings
     if saved is None:

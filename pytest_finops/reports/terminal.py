@@ -7,7 +7,7 @@ from decimal import Decimal
 from textwrap import wrap
 
 from ..audit import Audit
-from .text import cell_width, count, fit, money, safe, small_money
+from .text import cell_width, count, fit, money, no_command, safe, small_money
 from .view import View, view
 
 #: How many findings the table shows; the rest are in the reports.
@@ -20,7 +20,7 @@ _NOTES = 8
 
 
 def summary_lines(audit: Audit, width: int = 80) -> list[str]:
-    """Return the summary as lines of at most ``width`` columns (80 to 200); none starts with a raw value."""
+    """Return the summary as lines of at most ``width`` columns (80 to 200); none is a command to a CI log."""
     width = min(max(width, 80), 200)
     shown = view(audit)
     made = [
@@ -31,7 +31,7 @@ def summary_lines(audit: Audit, width: int = 80) -> list[str]:
         *_warnings(shown, width),
         *_made(shown),
     ]
-    return [_cut(line, width) for line in made]
+    return [_cut(no_command(line), width) for line in made]
 
 
 def _cut(line: str, width: int) -> str:

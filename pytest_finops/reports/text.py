@@ -46,7 +46,17 @@ def inline(text: object) -> str:
 
 def block(text: object) -> str:
     """Return ``text`` made safe line by line; lines and their indentation stay."""
-    return "\n".join(line[: len(line) - len(line.lstrip(" "))] + safe(line) for line in str(text).split("\n"))
+    return "\n".join(
+        no_command(line[: len(line) - len(line.lstrip(" "))] + safe(line)) for line in str(text).split("\n")
+    )
+
+
+def no_command(line: str) -> str:
+    """Return ``line`` so that a CI log does not take it for a workflow command, which may be indented."""
+    body = line.lstrip()
+    if not body.startswith(("::", "##[")):
+        return line
+    return f"{line[: len(line) - len(body)]}{body[0]} {body[1:]}"
 
 
 def lines(text: str) -> list[str]:
