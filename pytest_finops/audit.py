@@ -122,7 +122,7 @@ class ApiUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceUsage:
-    """How many distinct prices came from where."""
+    """How many distinct prices came from where; ``used`` names them in a shard, for merging."""
 
     live: int = 0
     cached: int = 0
@@ -130,6 +130,7 @@ class PriceUsage:
     overridden: int = 0
     unknown: int = 0
     oldest_as_of: str | None = None
+    used: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 # This module is imported in every pytest run of the machine: nothing heavy may be imported here.
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,26 @@ class ReportRequest:
 
     format: str
     path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Share ``number`` (from 1) of ``of`` shares of the accounts."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+#: (variable of the number, variable of how many, the first number) of engines that split work.
+ARRAYS = (
+    ("AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE", 0),
+    ("CI_NODE_INDEX", "CI_NODE_TOTAL", 1),
+    ("CIRCLE_NODE_INDEX", "CIRCLE_NODE_TOTAL", 0),
+    ("BUILDKITE_PARALLEL_JOB", "BUILDKITE_PARALLEL_JOB_COUNT", 0),
+)
 
 
 def text(raw: str) -> str:
@@ -89,6 +110,22 @@ def moment(raw: str) -> datetime:
     except ValueError:
         raise ValueError("is not an ISO 8601 time; write one like 2026-11-01T06:00:00Z") from None
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def shard(raw: str) -> Shard:
+    """Return the share that ``K/N`` names, or that the engine of this job names (``auto``)."""
+    if raw.strip() == "auto":
+        for index, size, first in ARRAYS:
+            if index in os.environ and size in os.environ:
+                raw = f"{int(os.environ[index]) - first + 1}/{os.environ[size]}"
+                break
+        else:
+            names = ", ".join(index for index, _, _ in ARRAYS)
+            raise ValueError(f"finds none of {names} in the environment; write one like 3/7")
+    number, _, of = raw.partition("/")
+    if not (number.strip().isdecimal() and of.strip().isdecimal() and 1 <= int(number) <= int(of)):
+        raise ValueError("is not a share; write K/N like 3/7, K from 1 to N, or auto")
+    return Shard(int(number), int(of))
 
 
 def role(raw: str) -> str:
@@ -284,6 +321,13 @@ OPTIONS: tuple[Option, ...] = (
         choices=("region", "account", "all"),
         metavar="region|account|all",
         help="Targets that one test item covers (default: by the number of targets)",
+    ),
+    Option(
+        name="shard",
+        parse=shard,
+        metavar="K/N|auto",
+        in_file=False,
+        help="Audit share K of N of the accounts; auto takes K and N from AWS Batch, GitLab, CircleCI or Buildkite",
     ),
     Option(name="save-inventory", parse=path, metavar="DIR", help="Directory to write the AWS answers to"),
     Option(

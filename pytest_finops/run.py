@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import __version__, baseline, gate, last_discovery, overlaps, predict, priorities, totals, upkeep
+from . import (
+    __version__,
+    baseline,
+    gate,
+    last_discovery,
+    overlaps,
+    predict,
+    priorities,
+    shards,
+    totals,
+    upkeep,
+)
 from .audit import Account, ApiUsage, Audit, BlindSpot, CheckRow, PriceUsage, RuleTally
 from .classify import classify_all
 from .collector.executor import Collector, LiveSource, SavedSource, Source
@@ -116,6 +127,11 @@ class AuditRun:
         """The account that payer-level calls are asked in."""
         return None if self.discovery is None else self.discovery.payer
 
+    @property
+    def spare(self) -> bool:
+        """Whether this is a shard without accounts: complete as it is, or an array larger than the estate never were."""
+        return self.settings.shard is not None and self.discovery is not None and not self.targets
+
     def discover(self, offline: bool) -> None:
         """Resolve the targets, once; ``offline`` asks AWS nothing.
 
@@ -153,6 +169,8 @@ class AuditRun:
         self.discovery.payer = self.discovery.payer or (
             self.discovery.targets[0].account_id if self.discovery.targets else None
         )
+        if self.settings.shard:
+            shards.narrow(self.discovery, self.settings.shard)
         self.said += self.discovery.said
 
     def _demo(self) -> None:
@@ -543,7 +561,7 @@ class AuditRun:
         found = [finding for row in rows for finding in row.findings]
         counted = overlaps_hook(found) if overlaps_hook else overlaps.count(found)
         ranked = priorities.rank(counted, priority)
-        complete = bool(rows) and not any(row.outcome in ("error", "not_run") for row in rows)
+        complete = (bool(rows) or self.spare) and not any(row.outcome in ("error", "not_run") for row in rows)
         judged = gate.judge(
             ranked, limits=self.limits, complete=complete, ordinary_failures=self.ordinary_failed
         )
@@ -583,7 +601,7 @@ class AuditRun:
                 actual_cost=self.ledger.total_cost, calls=self.ledger.entries(),
             ),
             prices=self._usage(), gate=judged, upkeep=kept,
-            warnings=(*dict.fromkeys(self.said), *self._price_warnings(), *upkeep.warnings(kept, whole=True)),
+            warnings=(*dict.fromkeys(self.said), *self._price_warnings(), *upkeep.warnings(kept, whole=not self.settings.shard)),
         )  # fmt: skip
         return self.audit
 
@@ -601,8 +619,9 @@ class AuditRun:
     def selection(self) -> dict[str, Any]:
         """Return what was asked for: rules, targets and the options that are not default."""
         chosen = {k: str(v) for k, v in sorted(self.settings.origins.items()) if v != "default"}
+        shard = {"shard": str(self.settings.shard)} if self.settings.shard else {}
         return {
-            "rules": sorted({key[0] for key in self.rows}), "args": [str(arg) for arg in self.config.args],
+            **shard, "rules": sorted({key[0] for key in self.rows}), "args": [str(arg) for arg in self.config.args],
             "options": chosen, "targets": sorted({f"{t.account_id}/{t.region}" for t in self.targets}),
         }  # fmt: skip
 
@@ -618,6 +637,7 @@ class AuditRun:
         return PriceUsage(
             live=used.live, cached=used.cached, snapshot=used.snapshot, overridden=used.overridden, unknown=used.unknown,
             oldest_as_of=str(used.oldest_as_of) if used.oldest_as_of else None,
+            used=self.prices.fingerprints() if self.settings.shard else (),
         )  # fmt: skip
 
     def merge_prices(self, used: Iterable[Mapping[str, Any]]) -> None:

@@ -213,7 +213,9 @@ class AuditSession:
         if not self._discover():
             return
         group = resolving.grouping(self.run.targets, self.settings.group)
-        sets = resolving.target_sets(self.run.targets, group, subjects[0].level)
+        sets = resolving.target_sets(self.run.targets, group, subjects[0].level, self.run.payer)
+        if not sets:
+            return  # another shard's: left out with the other deselected checks
         metafunc.parametrize(
             TARGETS_FIXTURE, sets, indirect=True, ids=[one.id for one in sets], scope="session"
         )
@@ -274,7 +276,9 @@ class AuditSession:
         dropped = [
             item
             for item, rule in rules.items()
-            if not rule.enabled or (wanted and rule.category not in wanted)
+            if not rule.enabled
+            or (wanted and rule.category not in wanted)
+            or (self.run.discovery is not None and plan.covered(item) is None)
         ]
         if dropped:
             self._deselect(items, dropped)
@@ -777,9 +781,11 @@ class AuditSession:
             session.exitstatus = 7 if blind or run.discovery.failed else 0
             run.close()
             return
-        if not run.rows:
+        if not run.rows and not run.spare:
             run.close()
             return
+        if run.spare and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            exitstatus = pytest.ExitCode.OK
         hook = self.config.hook
 
         def overlap(found: Sequence[Any]) -> Sequence[Any]:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from .options import ReportRequest
+from .options import ReportRequest, Shard
 
 Prices = Literal["live", "cache", "offline"]
 
@@ -42,6 +42,7 @@ class Settings:
     rate: Decimal = Decimal("0.5")
     max_in_flight: int = 16
     group: Literal["region", "account", "all"] | None = None
+    shard: Shard | None = None
     save_inventory: Path | None = None
     inventory: Path | None = None
     prices: Prices | None = None

@@ -495,14 +495,18 @@ def grouping(targets: Sequence[Target], asked: str | None) -> str:
     return "account" if len({target.account_id for target in targets}) <= 200 else "all"
 
 
-def target_sets(targets: Sequence[Target], group: str, level: str) -> list[TargetSet]:
-    """Return what one item each covers, for a subject of ``level``."""
+def target_sets(
+    targets: Sequence[Target], group: str, level: str, payer: str | None = None
+) -> list[TargetSet]:
+    """Return what one item each covers, for a subject of ``level``; none in a shard without the payer."""
     regional = [target for target in targets if target.region != GLOBAL]
     if level != "region":
         seen: dict[str, Target] = {}
         for target in targets:
             seen.setdefault(target.account_id, replace(target, region=GLOBAL))
-        regional = list(seen.values())
+        regional = [t for t in seen.values() if level != "payer" or payer in (None, t.account_id)]
+    if not regional:
+        return []
     if group == "all":
         return [TargetSet("all", tuple(regional))]
     by_account: dict[str, list[Target]] = {}

@@ -182,6 +182,45 @@ def report(audit: Path, format_: str, file: Path | None) -> None:
         click.echo(f"wrote {file}", err=True)
 
 
+@main.command()
+@click.argument("audits", type=_EXISTING, nargs=-1, required=True, metavar="AUDIT.json...")
+@click.option(
+    "--output",
+    multiple=True,
+    type=_FORMAT,
+    help="Report format (repeatable; default: json)",
+    metavar="FORMAT",
+)
+@click.option(
+    "--file",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File of the --output in the same place; without it the report goes to standard output",
+)
+@click.pass_context
+def merge(
+    ctx: click.Context, audits: tuple[Path, ...], output: tuple[str, ...], file: tuple[Path, ...]
+) -> None:
+    """Join the audits of different accounts (of shards) to one, and judge it by their gate.
+
+    Overlaps, priorities, totals, gate and completeness are computed anew; the exit status is that of one run over
+    everything. The same account twice is refused; a missing shard makes the result incomplete.
+    """
+    from .. import reports
+    from ..gate import closing_line
+    from ..merge import Part
+    from ..merge import merge as merged
+
+    to_files, to_stdout = _reports((), output or ("json",), file)
+    whole = merged([Part(str(path), _load(path)) for path in audits])
+    for asked in (*to_files, *(ReportRequest(name) for name in to_stdout)):
+        reports.write(whole, asked.format, asked.path)
+    for warning in whole.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(closing_line(whole.gate, whole.complete), err=True)
+    ctx.exit(whole.exit_status)
+
+
 def _load(path: Path) -> Audit:
     from ..reports import as_json
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import threading
@@ -392,6 +393,18 @@ class PriceBook:
         with self._lock:
             used = sorted(self._used.items(), key=lambda item: item[0])
         return [{**key_data(key), **_price_data(price)} for key, price in used]
+
+    def fingerprints(self) -> tuple[str, ...]:
+        """Return ``KEY SOURCE AS_OF`` of every price that the lines used: shards count a shared price once."""
+        with self._lock:
+            used = dict(self._used)
+        names = {
+            key: hashlib.sha256(json.dumps(key_data(key), sort_keys=True).encode()).hexdigest()[:12]
+            for key in used
+        }
+        return tuple(
+            sorted(f"{names[key]} {price.source} {price.as_of}".strip() for key, price in used.items())
+        )
 
     def merge_usage(self, used: Iterable[Mapping[str, Any]]) -> None:
         """Add what a worker's lines used; the same price counts once."""

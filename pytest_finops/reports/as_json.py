@@ -242,7 +242,9 @@ def to_builtins(audit: Audit) -> dict[str, Any]:
             "actual_cost": plain(usage.actual_cost),
             "calls": [dataclasses.asdict(call) | {"cost": plain(call.cost)} for call in usage.calls],
         },
-        "prices": dataclasses.asdict(audit.prices),
+        "prices": {
+            key: value for key, value in dataclasses.asdict(audit.prices).items() if key != "used" or value
+        },
         "gate": {
             "limits": _builtin(audit.gate.limits),
             "counted": _cents(audit.gate.counted),
@@ -381,7 +383,7 @@ class _Reader:
             accepted=self.rows(data, "accepted", Accepted),
             api_usage=self.usage(data["api_usage"]),
             prices=self.convert(
-                self.mapping(data["prices"], "prices", _names(PriceUsage)), PriceUsage, "prices"
+                self.mapping(data["prices"], "prices", _names(PriceUsage, ("used",))), PriceUsage, "prices"
             ),
             gate=self.convert(self.mapping(data["gate"], "gate", _names(Gate)), Gate, "gate", ("counted",)),
             upkeep=self.rows(data, "upkeep", Upkeep) if "upkeep" in data else (),
