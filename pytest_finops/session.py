@@ -456,10 +456,14 @@ class AuditSession:
         )  # fmt: skip
 
     def _say(self, text: str) -> None:
+        self._lay_out(block(text))
+
+    def _lay_out(self, text: str) -> None:
+        """Print text of our own making, columns and all; what AWS said goes through ``_say``."""
         reporter: Any = self.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and self.config.get_verbosity() >= 0 and not self.worker:
             reporter.ensure_newline()
-            reporter.write_line(block(text))
+            reporter.write_line(text)
 
     def _collect(self, spool: bool) -> None:
         run = self.run
@@ -528,7 +532,7 @@ class AuditSession:
                     request.path.write_text(text, encoding="utf-8")
         self._say("")
         for line in prediction.lines(made):
-            self._say(line)
+            self._lay_out(line)
 
     # --- one item -----------------------------------------------------------------------------------------------------
 
@@ -777,7 +781,13 @@ class AuditSession:
             run.close()
             return
         if self.settings.dry_run or self.settings.estimate_cost:
-            blind = [cell for cell in run.store.cells.values() if cell.fault is not None]
+            blind = [
+                f"could not look: {declaration.call} in {target}: {cell.fault}"
+                for (declaration, target), cell in run.store.cells.items()
+                if cell.fault is not None and not declaration.optional
+            ]
+            for line in blind:
+                self._say(line)
             session.exitstatus = 7 if blind or run.discovery.failed else 0
             run.close()
             return
@@ -876,7 +886,9 @@ class AuditSession:
             for line in summary_lines(audit, width=min(terminalreporter._tw.fullwidth, 160)):
                 terminalreporter.write_line(line)
         if not self.worker:
-            for line in dict.fromkeys(self.run.said):
+            # The audit has told its own warnings above.
+            told = () if audit is None or self.config.get_verbosity() < -1 else audit.warnings
+            for line in dict.fromkeys(line for line in self.run.said if line not in told):
                 terminalreporter.write_line(block(line))
 
     def last_line(self) -> None:

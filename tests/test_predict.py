@@ -169,3 +169,47 @@ def test_an_estimate_without_aws_says_what_it_assumes(tmp_path: Path) -> None:
         max(len(line) for line in output[output.index("API call") :].splitlines() if "finops" not in line)
         <= 80
     )
+
+
+def test_the_columns_of_a_prediction_stand_under_each_other(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    with ReplayEndpoint(volumes_estate()) as endpoint:
+        _, output, _ = audit(
+            tmp_path,
+            "--finops-profile=env",
+            "checks",
+            "--finops-dry-run",
+            env=environment(endpoint.url, tmp_path),
+        )
+
+    (head,) = (line for line in output.splitlines() if line.startswith("API call "))
+    (row,) = (line for line in output.splitlines() if line.startswith("ec2.describe_volumes "))
+    assert len(head) == len(row), output
+    assert row[: head.index("USD") + 3].endswith("free")
+
+
+def test_a_line_that_the_audit_tells_is_told_once(tmp_path: Path) -> None:
+    with ReplayEndpoint(volumes_estate()) as endpoint:
+        _, output, _ = audit(
+            tmp_path, "--finops-profile=env", "-k", "ebs_unattached", "--finops-prices=offline",
+            env=environment(endpoint.url, tmp_path),
+        )  # fmt: skip
+
+    assert output.count("there is no checks/ here: the shipped checks run") == 1
+
+
+def test_a_dry_run_names_what_it_could_not_see(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    estate = volumes_estate()
+    estate.refuse(ACCOUNT, "eu-west-1", "ec2.describe_volumes", "UnauthorizedOperation", "not you")
+    with ReplayEndpoint(estate) as endpoint:
+        status, output, _ = audit(
+            tmp_path,
+            "--finops-profile=env",
+            "checks",
+            "--finops-dry-run",
+            env=environment(endpoint.url, tmp_path),
+        )
+
+    assert status == 7
+    assert "could not look: ec2.describe_volumes in env-eu-west-1: UnauthorizedOperation: not you" in output
