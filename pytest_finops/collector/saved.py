@@ -64,6 +64,8 @@ class Writer:
                 },
             )
             entry["regions"].append(target.region)
+            if target.organizational_unit:
+                entry["organizational_unit"] = target.organizational_unit
         document = {
             "format": 1, "created": now.isoformat(), "now": now.isoformat(), "metrics": "asked",
             "targets": [accounts[key] for key in sorted(accounts)],
@@ -163,6 +165,7 @@ class Saved:
             Target(
                 account_id=str(entry["account_id"]), region=region, name=str(entry.get("name") or entry["account_id"]),
                 partition=str(entry.get("partition", "aws")), now=self.now,
+                organizational_unit=entry.get("organizational_unit"),
             )
             for entry in self.manifest["targets"]
             for region in entry["regions"]
