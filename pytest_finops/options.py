@@ -303,6 +303,12 @@ OPTIONS: tuple[Option, ...] = (
         help="Refuse to spend more than this on billable API calls (default: 0.50)",
     ),
     Option(
+        name="prune",
+        choices=("spend",),
+        metavar="spend",
+        help="Leave out accounts and regions without spend: one Cost Explorer query per payer (0.01 USD a page)",
+    ),
+    Option(
         name="rate",
         parse=factor,
         default=Decimal("0.5"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,10 @@ class Check:
     def declarations(self) -> frozenset[Declaration]:
         """Everything that the check may read."""
         return frozenset((*self.inventories, *self.metrics))
+
+    def is_pruned(self, target: Target, pruned: Container[tuple[str, str]]) -> bool:
+        """Whether the check leaves ``target`` out, where ``pruned`` are the (account, region) without spend."""
+        return self.rule.prune and (target.account_id, target.region) in pruned
 
 
 @dataclass(slots=True)
@@ -132,8 +136,10 @@ def resolve(
     return tuple(subjects), tuple(dict.fromkeys(inventories)), tuple(dict.fromkeys(metrics))
 
 
-def build(checks: Iterable[Check], all_targets: Sequence[Target], payer: str | None) -> Plan:
-    """Return the plan of ``checks``: parents before children, each cell once."""
+def build(
+    checks: Iterable[Check], all_targets: Sequence[Target], payer: str | None, pruned: Container[tuple[str, str]] = ()
+) -> Plan:  # fmt: skip
+    """Return the plan of ``checks``: parents before children, each cell once; nothing for ``pruned`` places."""
     plan = Plan()
     cells: dict[tuple[Inventory, Target], None] = {}
     series: dict[tuple[Metric, Inventory, Target], None] = {}
@@ -142,8 +148,9 @@ def build(checks: Iterable[Check], all_targets: Sequence[Target], payer: str | N
         if check.skip:
             continue
         names = {declaration.name: declaration for declaration in check.inventories}
+        covered = [target for target in check.targets.targets if not check.is_pruned(target, pruned)]
         for declaration in check.inventories:
-            for target in planned_at(declaration, check.targets.targets, all_targets, payer):
+            for target in planned_at(declaration, covered, all_targets, payer):
                 cells[declaration, target] = None
             if declaration.per:
                 parent = names.get(declaration.per)
@@ -163,7 +170,7 @@ def build(checks: Iterable[Check], all_targets: Sequence[Target], payer: str | N
             inventory = names.get(metric.of)
             if inventory is None:
                 raise DeclarationError(f"metric {metric.name}: of={metric.of!r} is not an inventory")
-            for target in planned_at(inventory, check.targets.targets, all_targets, payer):
+            for target in planned_at(inventory, covered, all_targets, payer):
                 series[metric, inventory, target] = None
             plan.period_days = max(plan.period_days, check.rule.period_days or 14)
     order = sorted(cells, key=lambda cell: (cell[1].account_id, cell[1].region, cell[0].call, cell[0].name))

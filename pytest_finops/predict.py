@@ -63,11 +63,16 @@ def measured(
     )  # fmt: skip
 
 
-def assumed(plan: Plan, targets: Sequence[Target], *, metrics: bool = True) -> Prediction:
-    """Return the prediction when nothing may be asked: each call once, and a stated number of resources."""
+def assumed(
+    plan: Plan, targets: Sequence[Target], *, metrics: bool = True, more: Sequence[PredictedCall] = ()
+) -> Prediction:
+    """Return the prediction when nothing may be asked: each call once, and a stated number of resources.
+
+    ``more`` are calls outside the plan (pruning).
+    """
     counts: dict[tuple[str, str], int] = {}
-    money = Decimal(0)
-    calls: list[PredictedCall] = []
+    money = sum((call.cost for call in more), Decimal(0))
+    calls: list[PredictedCall] = list(more)
     for declaration, _ in plan.cells:
         # How many resources a per= call follows is not known: possibly none.
         name = declaration.service, declaration.operation

@@ -28,7 +28,16 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 _LINKS = ("docs_url", "aws_doc")
 _REQUIRED = ("id", *_TEXTS, *_CHOICES, *_LINKS, "condition")
-_OPTIONAL = ("restart", "metric", "period_days", "compliance_skip", "resources", "savings", "enabled")
+_OPTIONAL = (
+    "restart",
+    "metric",
+    "period_days",
+    "compliance_skip",
+    "resources",
+    "savings",
+    "enabled",
+    "prune",
+)
 _KEYS = (*_REQUIRED, *_OPTIONAL)
 _OPERATORS: tuple[str, ...] = get_args(Operator)
 _NUMERIC = ("less_than", "less_or_equal", "greater_than", "greater_or_equal", "older_than_days")
@@ -119,7 +128,7 @@ def _field(key: str, node: Node) -> Any:
             node.complain(f"{link!r} is not a link; write one that starts with https://")
             return None
         return link
-    if key in ("restart", "enabled"):
+    if key in ("restart", "enabled", "prune"):
         return node.boolean()
     if key == "period_days":
         return node.integer(1)

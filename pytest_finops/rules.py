@@ -90,7 +90,7 @@ class Rule:
     """One rule: identity, words, classification and condition of a check, as its YAML file and ``finops.yaml`` say.
 
     ``period_days`` is the look-back of metric rules (0 = none); ``resources`` and ``savings`` make it declarative;
-    ``source`` is ``file:line`` of its definition.
+    ``prune`` False keeps it from being left out where nothing is spent; ``source`` is ``file:line`` of its definition.
     """
 
     id: str
@@ -117,6 +117,7 @@ class Rule:
     resources: str = ""
     savings: str = ""
     enabled: bool = True
+    prune: bool = True
     source: str = ""
     overridden: Mapping[str, Any] = field(default_factory=dict)
 

@@ -21,8 +21,10 @@ from . import (
     gate,
     last_discovery,
     overlaps,
+    plan,
     predict,
     priorities,
+    prune,
     shards,
     totals,
     upkeep,
@@ -94,6 +96,8 @@ class AuditRun:
         self.ordinary_failed = 0
         self.audit: Audit | None = None
         self.prediction = Prediction()
+        #: (account, region) that --finops-prune leaves out.
+        self.pruned: frozenset[tuple[str, str]] = frozenset()
         self.scratch: Path | None = None
         self.scope: Scope | None = None
         self.recorder: Recorder | None = None
@@ -146,6 +150,7 @@ class AuditRun:
             import json
 
             handed = json.loads(worker)
+            self.pruned = frozenset((account, region) for account, region in handed["pruned"])
             self.now = datetime.fromisoformat(handed["now"])
             self.discovery = Discovery(targets=resolving.from_plain(handed["targets"]), payer=handed["payer"])
             self.scratch = Path(handed["directory"]) if handed["directory"] else None
@@ -153,6 +158,7 @@ class AuditRun:
         if self.settings.inventory:
             self.saved = Saved(self.settings.inventory)
             self.now = self.settings.now or self.saved.now
+            self.pruned = self.saved.pruned()
             found = [replace(t, now=self.now) for t in self.saved.targets()]
             self.discovery = Discovery(
                 targets=resolving.unique_names(resolving.filter_targets(found, self.settings))
@@ -271,6 +277,8 @@ class AuditRun:
         """
         assert self.plan is not None
         self.collected = True
+        if self.settings.prune and self.saved is None and not self.worker and not self.settings.dry_run:
+            self._prune(say)
         collector = self._collector(progress, spool)
         self.guard.allow(self.plan.calls)
         free = [cell for cell in self.plan.cells if not is_billable(cell[0])]
@@ -281,8 +289,9 @@ class AuditRun:
             made = self.ledger.entries() if self.saved is None else collector.replayed()
             series = collector.planned_series(wanted)
             self.prediction = predict.measured(
-                self.plan, self.store, made, series, self.window(), self.targets, self._price_requests()
-            )
+                self.plan, self.store, made, series, self.window(), self.targets,
+                [*self._price_requests(), *(self.prune_requests() if self.settings.dry_run else [])],
+            )  # fmt: skip
             if self.settings.dry_run or self.settings.estimate_cost:
                 return
             if self.saved is None:
@@ -297,6 +306,29 @@ class AuditRun:
             self.prices.prefetch(self.price_keys())
             if spool and self.scratch is not None:
                 self.prices.dump(self.scratch / "prices.json")
+
+    def prune_requests(self) -> list[PredictedCall]:
+        """Return what pruning would ask, for a prediction: it bills, so a dry run does not ask it."""
+        if not self.settings.prune or self.saved is not None:
+            return []
+        return [prune.predicted(prune.queries(self.targets, self.payer, bool(self.settings.org)))]
+
+    def _prune(self, say: Any) -> None:
+        """Leave out of the plan what Cost Explorer has billed nothing for."""
+        assert self.plan is not None
+        assert self.discovery is not None
+        asked = prune.queries(self.targets, self.payer, bool(self.settings.org))
+        limit, cost = self.settings.max_api_cost, prune.predicted(asked).cost
+        if cost > limit:
+            raise ConfigError(
+                f"--finops-max-api-cost {limit}: --finops-prune spend would cost up to {cost} USD for {len(asked)} "
+                "Cost Explorer queries; raise the limit, or leave pruning out"
+            )
+        self.pruned, said = prune.unspent(self._aws(), self.discovery.logins, asked, self.targets, self.now)
+        self.said += said
+        for line in said:
+            say(line)
+        self.plan = plan.build(self.plan.checks, self.targets, self.payer, self.pruned)
 
     def _afford(self, made: Prediction) -> None:
         limit = self.settings.max_api_cost
@@ -334,7 +366,7 @@ class AuditRun:
                 self.scratch = self._temporary()
                 writer = Writer(self.scratch)
         if writer is not None:
-            writer.manifest(self.now, self.targets)
+            writer.manifest(self.now, self.targets, self.pruned)
         return Collector(
             source, self.store, self.ledger, threads=self.settings.max_in_flight, stop=self.stop, writer=writer,
             progress=progress, max_cost=self.settings.max_api_cost if isinstance(source, LiveSource) else None,
@@ -544,6 +576,8 @@ class AuditRun:
             if check.skip:
                 continue
             for target in check.targets.targets:
+                if check.is_pruned(target, self.pruned):
+                    continue
                 for service, operation, fault in self.blindness(check, target):
                     key = (target.account_id, target.region, service, operation, fault.code)
                     found.setdefault(key, (fault, {}))[1][check.rule.id] = None

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from . import config as layers
-from . import options, outputs, plan, predict
+from . import options, outputs, plan, predict, prune
 from .errors import AuditError, BlindTargets, ConfigError, DeclarationError, FindingsFound, FinopsError
 from .findings import Finding, cents
 from .gate import closing_line
@@ -378,7 +378,7 @@ class AuditSession:
             item.stash[CHECK] = check
             checks.append(check)
         with usage_errors():
-            self.run.plan = plan.build(checks, self.run.targets, self.run.payer)
+            self.run.plan = plan.build(checks, self.run.targets, self.run.payer, self.run.pruned)
         if not self.worker:
             self.config.hook.pytest_finops_plan(config=self.config, plan=self.run.plan)
         self.run.expect(checks)
@@ -450,6 +450,7 @@ class AuditSession:
         node.workerinput["finops"] = json.dumps(
             {
                 "now": self.run.now.isoformat(), "targets": to_plain(self.run.targets), "payer": self.run.payer,
+                "pruned": sorted(self.run.pruned),
                 "directory": str(self.run.scratch.absolute()) if self.run.scratch else None,
                 "shipped": self._shipped,
             }
@@ -516,7 +517,9 @@ class AuditSession:
         if run.saved is not None:
             run.collect(self._say)
         else:
-            run.prediction = predict.assumed(run.plan, run.targets, metrics=not self.settings.skip_metrics)
+            run.prediction = predict.assumed(
+                run.plan, run.targets, metrics=not self.settings.skip_metrics, more=run.prune_requests()
+            )
 
     def _print_prediction(self) -> None:
         from .reports import prediction
@@ -562,6 +565,12 @@ class AuditSession:
             state.skip = check.skip
             pytest.skip(check.skip)
         for target in check.targets.targets:
+            if check.is_pruned(target, self.run.pruned):
+                state.rows[target] = Row(
+                    rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome="skipped",
+                    reason=prune.REASON,
+                )  # fmt: skip
+                continue
             blind = self.run.blindness(check, target)
             if blind:
                 state.blind[target] = blind

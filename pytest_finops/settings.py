@@ -39,6 +39,7 @@ class Settings:
     estimate_cost: bool = False
     dry_run: bool = False
     max_api_cost: Decimal = Decimal("0.50")
+    prune: Literal["spend"] | None = None
     rate: Decimal = Decimal("0.5")
     max_in_flight: int = 16
     group: Literal["region", "account", "all"] | None = None

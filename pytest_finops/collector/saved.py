@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,10 @@ class Writer:
         self._lock = threading.Lock()
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def manifest(self, now: datetime, targets: Iterable[Target]) -> None:
-        """Write ``manifest.json`` for ``targets``."""
+    def manifest(
+        self, now: datetime, targets: Iterable[Target], pruned: Container[tuple[str, str]] = ()
+    ) -> None:
+        """Write ``manifest.json`` for ``targets``; ``pruned`` are the (account, region) that nobody looked at."""
         accounts: dict[str, dict[str, Any]] = {}
         for target in targets:
             entry = accounts.setdefault(
@@ -64,6 +66,8 @@ class Writer:
                 },
             )
             entry["regions"].append(target.region)
+            if (target.account_id, target.region) in pruned:
+                entry.setdefault("pruned", []).append(target.region)
             if target.organizational_unit:
                 entry["organizational_unit"] = target.organizational_unit
         document = {
@@ -170,6 +174,14 @@ class Saved:
             for entry in self.manifest["targets"]
             for region in entry["regions"]
         ]  # fmt: skip
+
+    def pruned(self) -> frozenset[tuple[str, str]]:
+        """The (account, region) that the run that saved left out."""
+        return frozenset(
+            (str(entry["account_id"]), region)
+            for entry in self.manifest["targets"]
+            for region in entry.get("pruned", ())
+        )
 
     def _load(self, target: Target, call: str) -> list[dict[str, Any]]:
         """Return the saved calls as documents with params, pages, error, complete."""
