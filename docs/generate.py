@@ -23,6 +23,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 
 from pytest_finops.cli.main import main as command_line
 from pytest_finops.cli.main import rules_below
@@ -416,22 +417,36 @@ def commands_block() -> str:
     return table(("command", "what it does"), rows)
 
 
+def policy_block(part: str) -> str:
+    """Return the statements of ``iam-policy --part`` for the shipped checks, as they stand in a template."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_finops.cli.main", "iam-policy", "--part", part, "--", "--pyargs", "pytest_finops.checks"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    text = yaml.safe_dump(json.loads(done.stdout)["Statement"], sort_keys=False, width=120)
+    role = "arn:aws:iam::*:role/FinOpsAudit"
+    text = text.replace(role, "!Sub arn:${AWS::Partition}:iam::*:role/${MemberRoleName}")
+    return "".join(f"{' ' * 14}{line}\n" for line in text.splitlines()) + " " * 14
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/options.md": options_page,
     "docs/rules.md": rules_page,
     "docs/fixtures.md": fixtures_page,
 }
-#: Blocks by file; each stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
+#: Blocks by file; each stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``, in YAML between comments.
 BLOCKS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "README.md": {"demo": terminal_block, "checks": checks_block},
     "docs/specs/04-cli-interface.md": {"commands": commands_block, "options": option_table},
+    "docs/recipes/hub-role.yaml": {"hub": functools.partial(policy_block, "hub")},
+    "docs/recipes/member-role.yaml": {"member": functools.partial(policy_block, "member")},
 }
 
 
 def with_blocks(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
     """Return ``text`` with every generated block made anew."""
     for name, make in blocks.items():
-        pattern = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.S)
+        pattern = re.compile(rf"((?:<!--|#) generated: {name}(?: -->)?\n).*?((?:<!--|#) end(?: -->)?)", re.S)
         if not pattern.search(text):
             raise SystemExit(f"there is no block {name!r}: <!-- generated: {name} -->")
         made = make()

@@ -543,13 +543,27 @@ def _usd(value: Decimal | None) -> str:
 
 
 @main.command("iam-policy")
+@click.option(
+    "--part",
+    type=click.Choice(("account", "member", "hub")),
+    default="account",
+    show_default=True,
+    help="What audits itself; what a hub enters; what enters the members of its organization",
+)
+@click.option(
+    "--member-role",
+    metavar="NAME",
+    default="FinOpsAudit",
+    show_default=True,
+    help="Role that the hub assumes in members (--part hub)",
+)
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def iam_policy(ctx: click.Context, pytest_args: tuple[str, ...]) -> None:
+def iam_policy(ctx: click.Context, part: str, member_role: str, pytest_args: tuple[str, ...]) -> None:
     """Print the least IAM policy of the selected checks; paths and pytest options follow --."""
     from . import policy
 
-    ctx.exit(policy.main(pytest_args))
+    ctx.exit(policy.main(pytest_args, part, member_role))
 
 
 # --- tables -------------------------------------------------------------------------------------------------------

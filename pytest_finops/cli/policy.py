@@ -7,11 +7,13 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 import pytest
 
 from ..operations import policy
+from ..organization import CALLS
 from .paths import with_checks
 
 
@@ -28,7 +30,29 @@ class _Calls:
         self.calls = planned_calls(session)
 
 
-def main(args: Sequence[str]) -> int:
+def of_part(calls: Sequence[tuple[str, str]], part: str, member_role: str) -> dict[str, Any]:
+    """Return the policy of an ``account`` that audits itself, of a ``member``, or of the ``hub`` that enters members.
+
+    Prices and the organization are asked by the hub, which is audited as well; members answer for themselves only.
+    """
+    if part == "member":
+        # Regions are asked in every account, prices by the hub alone.
+        return policy([*calls, ("ec2", "describe_regions")], live=False)
+    made = policy([*calls, *CALLS] if part == "hub" else calls)
+    if part == "hub":
+        made["Statement"].append(
+            {
+                "Sid": "FinopsAuditEnterMembers",
+                "Effect": "Allow",
+                "Action": ["sts:AssumeRole"],
+                "Resource": f"arn:aws:iam::*:role/{member_role}",
+                "Condition": {"StringEquals": {"aws:ResourceOrgID": "${aws:PrincipalOrgID}"}},
+            }
+        )
+    return made
+
+
+def main(args: Sequence[str], part: str = "account", member_role: str = "FinOpsAudit") -> int:
     """Collect with pytest arguments ``args``, print the policy, and return the exit status."""
     seen = _Calls()
     said = io.StringIO()
@@ -38,5 +62,5 @@ def main(args: Sequence[str]) -> int:
         # Only a failed collection has something to say besides the policy.
         sys.stderr.write(said.getvalue())
         return status
-    click.echo(json.dumps(policy(seen.calls), indent=2))
+    click.echo(json.dumps(of_part(seen.calls, part, member_role), indent=2))
     return 0
