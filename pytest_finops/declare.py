@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .errors import DeclarationError
 from .resources import Resource, Target
@@ -85,6 +85,15 @@ class Inventory:
         )
         asked = f"one call per {self.level}" if self.per is None else f"asked for {self.per}"
         return f"{rows} {self.call}, {asked}."
+
+    def row_type(self) -> type | None:
+        """Return the class of the rows, as the body's annotation names it; None where it does not say."""
+        made = inspect.signature(self.parse).return_annotation
+        if isinstance(made, str):
+            found = getattr(self.parse, "__globals__", {}).get(re.sub(r"^list\[(\w+)\]$", r"\1", made))
+        else:
+            found = next(iter(get_args(made)), None)
+        return found if isinstance(found, type) and issubclass(found, Resource) else None
 
     def rows(self, page: Page) -> list[Row]:
         """Return the rows of one page: what the fixture's body made of it, or plain default rows."""

@@ -19,6 +19,11 @@ def rule(rule_id: str, *, subject: str | None = None) -> Callable[[F], F]:
     """
     import pytest
 
+    from .errors import DeclarationError
+
+    if not isinstance(rule_id, str):
+        raise DeclarationError('@finops.rule needs the id of a rule: @finops.rule("ec2-low-cpu")')
+
     def decorate(function: F) -> F:
         marked = pytest.mark.finops_rule(rule_id, subject=subject)(function)
         joined: F = pytest.mark.usefixtures(TARGETS_FIXTURE)(marked)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .collector.executor import at_level
 from .collector.guard import why_refused
 from .declare import Declaration, Inventory, Metric, declaration_of
+from .documents import suggestion
 from .errors import DeclarationError
 from .marks import MARKER, TARGETS_FIXTURE
 from .operations import operation
@@ -126,6 +127,11 @@ def resolve(
     subjects: list[Inventory] = []
     for name in names:
         named = [d for d in by_name.get(name, ()) if isinstance(d, Inventory)]
+        if not named and rule.resources:
+            known = _inventories(item)
+            raise DeclarationError(
+                f"{rule.source}: rule {rule.id}: there is no inventory {name!r}; {suggestion(name, known)}"
+            )
         if not named:
             raise DeclarationError(f"{item.nodeid}: subject {name!r} is not an inventory among its arguments")
         subjects.append(named[-1])
@@ -133,7 +139,41 @@ def resolve(
         raise DeclarationError(
             f"{item.nodeid}: rule {rule.id} needs an inventory as an argument, or subject="
         )
+    if rule.resources:
+        _check_fields(rule, subjects[0])
     return tuple(subjects), tuple(dict.fromkeys(inventories)), tuple(dict.fromkeys(metrics))
+
+
+def _inventories(item: pytest.Function) -> list[str]:
+    """Return the names of the inventories that modules registered as plugins offer to ``item``."""
+    names = {
+        name for plugin in item.config.pluginmanager.get_plugins() for name in getattr(plugin, "__dict__", ())
+    }
+    manager = item.session._fixturemanager
+    return sorted(
+        name
+        for name in names
+        if any(
+            isinstance(declaration_of(one.func), Inventory)
+            for one in manager.getfixturedefs(name, item) or ()
+        )
+    )
+
+
+def _check_fields(rule: Rule, subject: Inventory) -> None:
+    """Refuse a declarative rule whose condition names a property that its resources do not have."""
+    kind = subject.row_type()
+    if kind is None:
+        return
+    known = [name for name in dir(kind) if not name.startswith("_") and not callable(getattr(kind, name))]
+    wrong = [condition.field for condition in rule.condition if condition.field not in known]
+    if wrong:
+        raise DeclarationError(
+            "\n".join(
+                f"{rule.source}: rule {rule.id}: {subject.name} have no {name!r}; {suggestion(name, known)}"
+                for name in wrong
+            )
+        )
 
 
 def build(

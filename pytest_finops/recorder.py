@@ -55,6 +55,10 @@ class Recorder:
         self.verdicts: dict[Target, Verdicts] = {target: Verdicts() for target in targets}
 
     def _of(self, resource: Resource) -> Verdicts:
+        if not isinstance(resource, Resource):
+            raise FinopsError(
+                f"rule {self._rule.id}: {resource!r} is not a resource; report one of an inventory"
+            )
         found = self.verdicts.get(resource.target)
         if found is None:
             # A check at account level judges resources of any region of its accounts.

@@ -49,7 +49,7 @@ class ItemState:
         self.rows: dict[Target, Row] = {}
         self.refused = False
         self.setup_crash: Exception | None = None
-        self.crash: Exception | None = None
+        self.crash: BaseException | None = None
         self.skip: str = ""
 
 
@@ -254,6 +254,7 @@ class AuditSession:
                 rules[item] = self._rule(plan.marked_rule(item)[0], item.path)  # type: ignore[index]
             except ConfigError as error:
                 self._mistake(error)
+        self._check_twins(checks)
         self._check_overrides(bool(checks))
         self._check_keyword(bool(checks))
         self._refuse_mistakes()
@@ -283,13 +284,27 @@ class AuditSession:
         if dropped:
             self._deselect(items, dropped)
 
-    def _mistake(self, error: Exception) -> None:
+    def _mistake(self, error: Exception | str) -> None:
         """Keep a mistake to be told with all others after collection, once."""
         self.mistakes.update(dict.fromkeys(block(error).splitlines()))
 
     def _refuse_mistakes(self) -> None:
         if self.mistakes:
             raise pytest.UsageError("\n".join(self.mistakes))
+
+    def _check_twins(self, checks: Sequence[pytest.Item]) -> None:
+        """Refuse two tests of one rule on one target: the row of one would hide that of the other."""
+        seen: dict[tuple[str, Target], str] = {}
+        for item in checks:
+            covered, marked = plan.covered(item), plan.marked_rule(item)
+            for target in covered.targets if covered and marked else ():
+                first = seen.setdefault((marked[0], target), item.nodeid)  # type: ignore[index]
+                if first != item.nodeid:
+                    self._mistake(
+                        f"rule {marked[0]} belongs to exactly one test, which is not parametrized: "  # type: ignore[index]
+                        f"{first} and {item.nodeid} both judge {target}"
+                    )
+                    return
 
     def _check_overrides(self, checks: bool) -> None:
         """Find ``rules:`` of finops.yaml that change no rule; a subset that is selected makes no rule unknown."""
@@ -612,6 +627,8 @@ class AuditSession:
                     state.rows[target] = self.run.row(check, target, recorder, self._hooked)
             except (pytest.skip.Exception, pytest.exit.Exception):
                 raise
+            except SystemExit as error:
+                crash = RuntimeError(f"the check called sys.exit({error.code!r})")
             except Exception as error:  # noqa: BLE001 - anything but findings is an error of the check, kept below
                 crash = error
         if crash is not None and len(state.visible) == 1:
@@ -649,13 +666,18 @@ class AuditSession:
                 state.rows[target] = self.run.row(check, target, recorder, self._hooked)
             except (pytest.skip.Exception, pytest.exit.Exception):
                 raise
-            except Exception as error:  # noqa: BLE001 - an error of this target alone; raised in teardown
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - an error of this target alone; raised in teardown
                 state.rows[target] = self._crashed(check, target, error)
                 state.crash = state.crash or error
 
     @staticmethod
-    def _crashed(check: Check, target: Target, error: Exception) -> Row:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
+    def _crashed(check: Check, target: Target, error: BaseException) -> Row:
+        said = (
+            f"there is no fixture {error.argname!r}"
+            if isinstance(error, pytest.FixtureLookupError)
+            else error
+        )
+        text = " ".join(f"{type(error).__name__}: {said}".split())
         return Row(
             rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome="error",
             reason=f"the check crashed: {text[:300]}",

@@ -121,6 +121,62 @@ def test_a_rule_that_is_not_selected_may_be_overridden(bench: Bench) -> None:
     assert {f["severity"] for f in document["findings"]} == {"high"}
 
 
+#: A rule file or a test file that cannot be right, the exit status, and what is told.
+WRITTEN: dict[str, tuple[str, str, int, str]] = {
+    "yaml": ("version: 1\nrules:\n  - {id: x", "", 4, "checks/ebs.yaml:3:11: is not YAML: expected ',' or '}'"),
+    "inventory": (
+        RULES.replace("resources: ebs_volumes", "resources: ebs_volume"), "", 4,
+        "checks/ebs.yaml:3: rule ebs-lost: there is no inventory 'ebs_volume'; did you mean ebs_volumes?",
+    ),
+    "property": (
+        RULES.replace("field: state", "field: stat"), "", 4,
+        "checks/ebs.yaml:3: rule ebs-lost: ebs_volumes have no 'stat'; did you mean state?",
+    ),
+    "twins": (RULES, TEAM.format(rule="ebs-team") + TEAM.format(rule="ebs-team").replace("test_team", "test_two"), 4,
+              "rule ebs-team belongs to exactly one test, which is not parametrized: checks/test_team.py::test_team["),
+    "no-id": (RULES, TEAM.format(rule="x").replace('("x")', ""), 2, "@finops.rule needs the id of a rule"),
+    "no-inventory": (
+        RULES, TEAM.format(rule="ebs-team").replace("ebs_volumes, ", ""), 4,
+        "rule ebs-team needs an inventory as an argument, or subject=",
+    ),
+    "no-fixture": (
+        RULES, TEAM.format(rule="ebs-team").replace("findings", "nosuch"), 7, "there is no fixture 'nosuch'",
+    ),
+    "exit": (
+        RULES, TEAM.format(rule="ebs-team").replace("pass", "raise SystemExit(0)"), 7,
+        "the check called sys.exit(0)",
+    ),
+    "no-resource": (
+        RULES, TEAM.format(rule="ebs-team").replace("pass", "findings.report('vol-1')"), 7,
+        "rule ebs-team: 'vol-1' is not a resource; report one of an inventory",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRITTEN)
+def test_checks_that_cannot_be_right(bench: Bench, case: str) -> None:
+    rules, test, expected, told = WRITTEN[case]
+    if test:
+        write_checks(bench.folder, test)
+    else:
+        rules = rules.partition("  - id: ebs-team")[0]
+    (bench.folder / "checks" / "ebs.yaml").write_text(rules, encoding="utf-8")
+
+    keyword = ("-k", "team or two") if test else ()
+    status, output, document = audit(
+        bench.folder, ENV, "checks", *OFFLINE, *keyword, "--finops-max-waste=1000", "--finops-regions=eu-west-1",
+        env=environment(bench.endpoint.url, bench.folder),
+    )  # fmt: skip
+
+    assert status == expected, output
+    reasons = " ".join(row["reason"] for row in document.get("checks", ()))
+    assert told in (output if expected != 7 else reasons), output + reasons
+    assert "INTERNALERROR" not in output
+    if expected == 7:
+        assert {row["outcome"] for row in document["checks"]} == {"error"}
+        assert " 1 error in " in output
+
+
 # --- targets that are grouped
 
 
