@@ -40,6 +40,7 @@ test: venv lint  ## Install everything and run the whole suite
 	$(PY) -m pytest -q -rs
 
 docs: venv  ## Regenerate every generated document
+	$(PY) -m pytest_finops.prices.agreement
 	$(PY) docs/generate.py
 	$(PY) benchmarks/run_cost.py --write
 
