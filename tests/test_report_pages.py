@@ -187,6 +187,13 @@ def test_emoji_do_not_break_the_columns() -> None:
         assert text.cell_width(table[0]) <= width
 
 
+def test_account_ids_keep_their_region_at_80_columns() -> None:
+    sample = replace(sample_audit(), accounts=())
+    made = "\n".join(terminal.summary_lines(sample, 80))
+    assert f"{PROD}-us-east-1" in made
+    assert "vol-0aa00000000000001" in made
+
+
 def test_short_names_keep_what_identifies() -> None:
     arn = "arn:aws:elasticloadbalancing:us-east-1:111122223333:loadbalancer/app/web/50dc6c495c0c9188"
     assert text.resource_name(arn) == "app/web/50dc6c495c0c9188"
@@ -194,6 +201,8 @@ def test_short_names_keep_what_identifies() -> None:
     assert text.resource_name("arn:aws:sns:eu-west-1:1:topic") == "topic"
     assert text.resource_name("vol-1") == "vol-1"
     assert text.fact("is_managed", False) == "managed: no"
+    assert text.fact("savings_up_to", "3.00000000") == "savings up to: 3"
+    assert text.fact("version", "16.10") == "version: 16.10"
     assert text.fact("unattached_days", 120.0) == "unattached days: 120"
 
 

@@ -54,4 +54,5 @@ def test_ebs_old_snapshots(
             going[snapshots.place(snapshot)] = snapshot
     for snapshot in going.values():
         lineage = lineages[snapshot.target, snapshot.lineage]
-        findings.report(snapshot, **snapshots.claim(snapshot, lineage, going, prices))
+        current = f"{snapshot.age_days:.0f} days old"
+        findings.report(snapshot, current=current, **snapshots.claim(snapshot, lineage, going, prices))

@@ -14,6 +14,8 @@ from .view import View, view
 TOP = 10
 _BLIND = 8
 _REASONS = 4
+#: What an account id with its region takes, and the id of a volume.
+_WHERE, _RESOURCE = 22, 21
 #: The least width that shows what was seen of a finding.
 _SEEN = 16
 _NOTES = 8
@@ -85,13 +87,17 @@ def _findings(shown: View, width: int) -> list[str]:
         ),
     ]
     natural = [max(cell_width(safe(row[column])) for row in cells) for column in range(4)]
-    shares = (text * 36 // 100, text - text * 36 // 100 - text * 27 // 100, text * 27 // 100)
-    widths = list(natural[:3] if sum(natural[:3]) <= text else shares)
+    widths = list(natural[:3])
+    if sum(widths) > text:
+        # Where and which come first: a rule is known by its beginning, an account and region by neither end.
+        where, resource = min(natural[2], _WHERE), min(natural[1], _RESOURCE)
+        rule = min(natural[0], text - where - resource)
+        widths = [rule, text - rule - where, where]
     # What was seen is shown where it fits, never at the cost of what identifies a finding.
     left = text - sum(widths) - 2
     if left >= _SEEN:
         widths.append(min(left, natural[3]))
-    elif sum(natural[:3]) <= text:
+    elif left + 2 > 0:
         widths[1] += left + 2
     rows = [""]
     for number, row in enumerate(cells):

@@ -18,6 +18,8 @@ _ESCAPES = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]"
 )
+#: An amount in evidence, where decimals are text; a version has fewer digits.
+_LONG = re.compile(r"-?\d+\.\d{5,}")
 _SELECTORS = dict.fromkeys((0xFE0E, 0xFE0F))
 
 
@@ -167,6 +169,8 @@ def flat(value: Any) -> str:
         return ", ".join(flat(item) for item in value)
     if isinstance(value, Decimal):
         return number(value)
+    if isinstance(value, str) and _LONG.fullmatch(value):
+        return number(Decimal(value))
     if isinstance(value, float) and math.isfinite(value):
         return number(Decimal(str(value)))
     if isinstance(value, datetime | date):
