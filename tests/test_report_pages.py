@@ -18,7 +18,7 @@ from pytest_finops import overlaps, priorities, reports, totals
 from pytest_finops.audit import Account, Audit
 from pytest_finops.findings import Finding, cents, finding_id
 from pytest_finops.reports import terminal, text
-from pytest_finops.reports.view import LEADING, view
+from pytest_finops.reports.view import HELD, LEADING, view
 
 CSS = (resources.files("pytest_finops.report_templates") / "report.css").read_text(encoding="utf-8")
 
@@ -162,6 +162,15 @@ def test_a_thousand_findings_stay_readable() -> None:
     assert len(markdown) < 65_536
     assert "The first 30 findings by priority" in markdown
     assert max(map(text.cell_width, terminal.summary_lines(audit, 80))) <= 80
+
+
+def test_a_page_holds_no_more_than_browsers_like() -> None:
+    audit = of_many(5000)
+    made = reports.render(audit, "html")
+    assert made.count('<details class="f"') == HELD
+    beyond = re.findall(r"<p>([\d,]+) more of lower priority", made)
+    assert sum(int(number.replace(",", "")) for number in beyond) == 5000 - HELD
+    assert len(made) < 10_000_000
 
 
 def test_no_finding_still_says_what_was_looked_at() -> None:

@@ -16,6 +16,8 @@ from .text import resource_name
 LEADING: Mapping[Phase, int] = {"quick_win": 6, "plan": 5, "strategic": 4}
 #: Up to how many findings the HTML opens their groups, prints every detail, and Markdown lists every detail.
 OPENED, PRINTED, DETAILED = 25, 120, 30
+#: How many findings the HTML holds: browsers read no more than some megabytes gladly.
+HELD = 2000
 #: How many entries of a list HTML and Markdown show; the JSON report has them all.
 LONGEST = 25
 #: What a phase means to who has to act.
@@ -196,6 +198,7 @@ class View:
     printed: bool
     detailed: tuple[Item, ...]
     longest: int
+    held: int
     charts: tuple[Chart, ...]
     items: tuple[Item, ...]
     blind_spots: tuple[tuple[str, BlindSpot], ...]
@@ -261,6 +264,7 @@ def view(audit: Audit) -> View:
         printed=len(items) <= PRINTED,
         detailed=items[:DETAILED],
         longest=LONGEST,
+        held=HELD,
         charts=(
             _chart("category", "By category", "Category", audit.findings, lambda f: f.category),
             _chart(
