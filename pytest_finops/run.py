@@ -302,6 +302,7 @@ class AuditRun:
             collector.inventories(paid, self.plan.children)
         if wanted:
             collector.series(wanted, *self.window())
+        self.said += self.store.said
         if not self.worker:
             self.prices.prefetch(self.price_keys())
             if spool and self.scratch is not None:
@@ -453,6 +454,19 @@ class AuditRun:
                             found[resource.id] = f"cloudwatch.get_metric_data: {points.fault}"
         return found
 
+    def gone(self, check: Check, target: Target) -> dict[str, str]:
+        """Return the subject resources that were deleted while the run looked at them, each with AWS's words."""
+        from .plan import planned_at
+
+        subjects = {subject.name for subject in check.subjects}
+        return {
+            parent: f"gone since it was listed: {fault.code}"
+            for declaration in check.inventories
+            if declaration.per in subjects
+            for at in planned_at(declaration, [target], self.targets, self.payer)
+            for parent, fault in self.store.cell(declaration, at).gone.items()
+        }
+
     def subject_ids(self, check: Check, target: Target) -> list[str]:
         """Return the ids of what ``check`` judges in ``target``, from the store."""
         from .plan import planned_at
@@ -486,16 +500,19 @@ class AuditRun:
         """
         verdicts = recorder.verdicts[target]
         faults = self.resource_faults(check, target)
+        gone = self.gone(check, target)
+        unseen = {**gone, **faults}
         subjects = self.subject_ids(check, target)
         missing = {
-            **verdicts.not_evaluated, **{rid: NotEvaluated(rid, reason, fault=True) for rid, reason in faults.items()},
+            **verdicts.not_evaluated,
+            **{rid: NotEvaluated(rid, reason, fault=rid in faults) for rid, reason in unseen.items()},
         }  # fmt: skip
         notes = list(verdicts.notes)
         missing = {
-            rid: entry for rid, entry in missing.items() if rid in faults or rid not in verdicts.findings
+            rid: entry for rid, entry in missing.items() if rid in unseen or rid not in verdicts.findings
         }
         said = classify_all(
-            [changed(verdicts.findings[rid]) for rid in sorted(verdicts.findings) if rid not in faults],
+            [changed(verdicts.findings[rid]) for rid in sorted(verdicts.findings) if rid not in unseen],
             exemptions=self.exemptions, baseline=set(self.known), limits=self.limits, today=self.now.date(),
         )  # fmt: skip
         findings = list(said.findings)

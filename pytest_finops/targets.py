@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from . import last_discovery
-from .collector.faults import CallFault, Fault
+from .collector.faults import CURES, CallFault, Fault
 from .collector.pool import each
 from .config import names_targets
 from .documents import LINE, Problems, suggestion
@@ -355,22 +355,13 @@ def _is_target(entry: Mapping[str, Any], target: Target) -> bool:
 
 
 def _advice(fault: Fault) -> str:
-    cures = {
-        "NoCredentialsError": "no credentials found: log in (aws sso login, aws configure) or name a profile",
-        "ProfileNotFound": "there is no such profile in the AWS configuration files",
-        "ExpiredToken": "the token has expired: log in again",
-        "ExpiredTokenException": "the token has expired: log in again",
-        "RequestExpired": "the token has expired: log in again",
-        "UnauthorizedSSOTokenError": "the SSO session has expired: aws sso login",
-        "AccessDenied": "access denied: the role is missing or does not trust this principal",
-    }
-    cure = cures.get(fault.code)
+    cure = CURES.get(fault.code)
     return f"{fault.code}: {fault.message}" + (f" ({cure})" if cure else "")
 
 
 def _identity(aws: Aws, login: Login) -> tuple[str, str]:
     region = aws.session(login).region_name or "us-east-1"
-    answer = aws.call(login, "caller", region, "sts", "get_caller_identity", {})
+    answer = aws.call(login, "caller", region, "sts", "get_caller_identity", {}, witness="Account")
     return str(answer["Account"]), str(answer.get("Arn", "arn:aws:")).split(":")[1]
 
 
@@ -379,7 +370,9 @@ def _regions(aws: Aws, login: Login, account: str, partition: str, settings: Set
         # A region that is asked for but not enabled stays: its calls say so, loudly.
         return list(settings.regions)
     region = aws.session(login).region_name or endpoint_of(partition)
-    answer = aws.call(login, account, region, "ec2", "describe_regions", {"AllRegions": False})
+    answer = aws.call(
+        login, account, region, "ec2", "describe_regions", {"AllRegions": False}, witness="Regions"
+    )
     return sorted(
         str(entry["RegionName"])
         for entry in answer.get("Regions", ())

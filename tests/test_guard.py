@@ -118,12 +118,12 @@ def everything() -> list[tuple[str, str]]:
 def declared() -> set[tuple[str, str]]:
     """What the shipped fixtures declare."""
     from importlib import import_module
+    from pkgutil import iter_modules
 
-    from pytest_finops.session import FIXTURE_MODULES
-
+    package = import_module("pytest_finops.fixtures")
     found = set()
-    for name in FIXTURE_MODULES:
-        for value in vars(import_module(f"pytest_finops.fixtures.{name}")).values():
+    for module in iter_modules(package.__path__, f"{package.__name__}."):
+        for value in vars(import_module(module.name)).values():
             one = declaration_of(getattr(value, "_fixture_function", value))
             if isinstance(one, Inventory):
                 found.add((one.service, one.operation))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
+import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,18 +20,15 @@ from ..errors import CollectError, WriteRefusedError
 from ..operations import operation as operation_facts
 from ..predictions import METRIC_PRICE
 from . import metric_answers
-from .faults import RETRYABLE, CallFault, Fault, classify
+from .breaker import Breaker
+from .faults import PATIENCE, CallFault, Fault, FaultKind, classify
 from .guard import Guard
 from .ledger import Ledger
 from .limiter import Limiter
 
 Answer = Mapping[str, Any]
-#: Task-level tries of one page beyond botocore's own: its retry quota runs dry in a storm (measured).
-TASK_TRIES = 3
-#: Seconds to connect, and to wait for an answer; botocore tries three times.
-TIMEOUTS = (5.0, 30.0)
-#: What an endpoint that does not answer at all ends with, after botocore's own tries.
-SILENCE = frozenset({"ConnectTimeoutError", "ReadTimeoutError"})
+#: Pages in a row that hold nothing but a token, after which a listing is taken for endless.
+MAX_EMPTY_PAGES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +74,23 @@ class Aws:
 
     def __init__(
         self, *, run_id: str, guard: Guard, ledger: Ledger, limiter: Limiter, stop: threading.Event, threads: int,
-        retry_delay: float = 0.4, timeouts: tuple[float, float] = TIMEOUTS,
+        retry_delay: float = 1.0, timeouts: tuple[float, float] = (5, 30),
     ) -> None:  # fmt: skip
+        """Make no session yet; ``retry_delay`` scales the pauses between tries, ``timeouts`` are connect and read."""
         self.run_id = run_id
         self.guard = guard
         self.ledger = ledger
         self.limiter = limiter
         self.stop = stop
         self._threads = threads
+        self.breaker = Breaker()
         self._retry_delay = retry_delay
         self._timeouts = timeouts
-        self._silent: dict[tuple[str, str], Fault] = {}
-        self._answered: set[tuple[str, str]] = set()
         self._lock = threading.RLock()
         self._loader: Any = None
         self._sessions: dict[Login, Any] = {}
-        self._clients: dict[tuple[Login, str, str], Any] = {}
+        self._clients: dict[tuple[Login, str, str, int], Any] = {}
+        self._standings: dict[Login, _Standing] = {}
         self._methods: dict[tuple[str, str], tuple[str, Any]] = {}
 
     def session(self, login: Login) -> Any:
@@ -158,17 +159,21 @@ class Aws:
         try:
             self.session(login).get_credentials().get_frozen_credentials()
         except Exception as error:
-            raise CallFault(fault_of(error)[0]) from error
+            raise CallFault(fault_of(error)) from error
 
-    def client(self, login: Login, service: str, region: str) -> Any:
+    def client(self, login: Login, service: str, region: str, *, attempts: int = 3) -> Any:
         """Return the client of ``service`` in ``region``; clients are thread-safe, sessions are not."""
-        key = (login, service, region)
+        key = (login, service, region, attempts)
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self._make_client(self.session(login), service, region, login.endpoint)
+                self._clients[key] = self._make_client(
+                    self.session(login), service, region, login.endpoint, attempts
+                )
             return self._clients[key]
 
-    def _make_client(self, session: Any, service: str, region: str, endpoint: str | None) -> Any:
+    def _make_client(
+        self, session: Any, service: str, region: str, endpoint: str | None, attempts: int = 3
+    ) -> Any:
         from botocore.config import Config
 
         return session.client(
@@ -176,13 +181,41 @@ class Aws:
             region_name=region,
             endpoint_url=endpoint,
             config=Config(
-                retries={"mode": "standard", "total_max_attempts": 3},
+                retries={"mode": "standard", "total_max_attempts": attempts},
                 connect_timeout=self._timeouts[0],
                 read_timeout=self._timeouts[1],
                 max_pool_connections=self._threads,
                 user_agent_extra=f"pytest-finops/{__version__} run/{self.run_id}",
             ),
         )
+
+    # --- credentials that end in mid-run ----------------------------------------------------------------------------
+
+    def _standing(self, login: Login) -> _Standing:
+        with self._lock:
+            return self._standings.setdefault(login, _Standing())
+
+    def _renewed(self, login: Login, generation: int, fault: Fault) -> bool:
+        """Whether it is worth trying again: with credentials read anew, once, or by another thread meanwhile.
+
+        botocore renews what it can by itself; this is for keys that somebody else renews in a file or a cache.
+        Where they ended for good, every further call of the login ends at once.
+        """
+        with self._lock:
+            standing = self._standing(login)
+            if generation != standing.generation:
+                return standing.ended is None
+            if not standing.answered:
+                standing.ended = fault
+                return False
+            for one in [one for one in self._sessions if one.profile == login.profile]:
+                del self._sessions[one]
+            for key in [key for key in self._clients if key[0].profile == login.profile]:
+                del self._clients[key]
+            for one, other in self._standings.items():
+                if one.profile == login.profile:
+                    other.generation, other.answered = other.generation + 1, False
+            return True
 
     def _method(self, client: Any, service: str, method: str) -> tuple[str, Any]:
         """Return the API operation name of ``method`` and its paging configuration (None = does not page)."""
@@ -203,62 +236,102 @@ class Aws:
 
     def call(
         self, login: Login, account_id: str, region: str, service: str, method: str, params: Mapping[str, Any],
-        *, units: int = 0,
+        *, units: int = 0, witness: str = "", again: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
-        """Send one request and return its answer, with ``ResponseMetadata``; CallFault says why not."""
+        """Send one request until it is answered or no longer worth it; return the answer, with ``ResponseMetadata``.
+
+        ``witness`` is the member that a genuine answer has; ``units`` what it is billed by; ``again`` marks a request
+        that repeats an answered one.
+
+        :raises CallFault: why there is no answer.
+        """
         facts = operation_facts(service, method)
         bucket = self.limiter.bucket(
             (account_id, region, service, facts.bucket), facts.rate_per_second, facts.burst
         )
-        silent = self._silent.get((service, region))
-        if silent is not None:
-            raise CallFault(silent)
-        retried = throttled = 0
-        for attempt in range(1, TASK_TRIES + 1):
-            self.limiter.wait(bucket)
-            if self.stop.is_set():
-                raise CallFault(Fault("failed", "Interrupted", "the run was stopped"))
+        tries: Counter[FaultKind] = Counter()
+        while True:
+            standing = self._standing(login)
+            generation, fault = standing.generation, standing.ended
+            if fault is None:
+                self.limiter.wait(bucket)
+                if self.stop.is_set():
+                    raise CallFault(Fault("missing", "Interrupted", "the run was stopped"))
+                try:
+                    self.breaker.check(service, region)
+                except CallFault as error:
+                    fault = error.fault
+            if fault is not None:
+                # Nothing is sent to what cannot answer.
+                if tries:
+                    self._failed(service, method, tries)
+                raise CallFault(fault)
             try:
-                client = self.client(login, service, region)
-                answer: dict[str, Any] = getattr(client, method)(**params)
-                meta = answer.get("ResponseMetadata") or {}
-                retried += int(meta.get("RetryAttempts", 0))
-                self._answered.add((service, region))
-                if not meta.get("RequestId") and not re.search(
-                    "requestid|request-id", str(meta.get("HTTPHeaders")), re.I
-                ):
-                    raise CallFault(Fault("failed", "NotAnAwsAnswer", "a 200 answer without a request id"))
-            except Exception as error:
-                fault, inner = fault_of(error)
-                retried += inner
-                if fault.code in SILENCE and (service, region) not in self._answered:
-                    # Nobody waits twice for an endpoint that never answered: what else is asked of it fails at once.
-                    text = f"{service} in {region} did not answer, and was not asked again"
-                    self._silent[service, region] = Fault("unavailable", fault.code, text)
-                throttled += 1 if fault.kind == "throttled" else 0
-                if fault.kind == "throttled":
-                    bucket.slow_down()
-                if fault.kind in RETRYABLE and attempt < TASK_TRIES and not self.stop.is_set():
-                    retried += 1
-                    self.stop.wait(self._retry_delay * 2 ** (attempt - 1))
-                    continue
-                self.ledger.record(service, method, retried=retried, throttled=throttled)
-                raise CallFault(fault) from error
-            price = (
-                METRIC_PRICE * units
-                if units
-                else (facts.request_cost if facts.cost_kind == "request" else ZERO)
+                answer = self._send(login, region, service, method, params, witness)
+            except CallFault as error:
+                fault = error.fault
+            else:
+                break
+            tries[fault.kind] += 1
+            if fault.kind == "timeout":
+                self.breaker.silent(service, region)
+            elif fault.kind != "transient":
+                self.breaker.answered(service, region)
+            if fault.kind == "throttled":
+                bucket.slow_down()
+            if fault.kind == "expired" and tries["expired"] < 3 and self._renewed(login, generation, fault):
+                continue
+            patience = PATIENCE.get(fault.kind)
+            if patience is None or tries[fault.kind] >= patience.tries or self.stop.is_set():
+                self._failed(service, method, tries)
+                raise CallFault(fault)
+            self.stop.wait(patience.delay(tries[fault.kind]) * self._retry_delay)
+        standing.answered = True
+        self.breaker.answered(service, region)
+        bucket.recover()
+        price = (
+            METRIC_PRICE * units if units else (facts.request_cost if facts.cost_kind == "request" else ZERO)
+        )
+        self.ledger.record(
+            service, method, calls=0 if again else 1, units=units or (1 if price else 0), cost=price,
+            retried=tries.total() + (1 if again else 0), throttled=tries["throttled"],
+        )  # fmt: skip
+        return answer
+
+    def _failed(self, service: str, method: str, tries: Counter[FaultKind]) -> None:
+        self.ledger.record(service, method, retried=tries.total() - 1, throttled=tries["throttled"])
+
+    def _send(
+        self, login: Login, region: str, service: str, method: str, params: Mapping[str, Any], witness: str
+    ) -> dict[str, Any]:
+        """Send one request once; an answer must be AWS's own: an HTML or cut-off 200 parses to ``{}`` (measured)."""
+        try:
+            client = self.client(login, service, region, attempts=1)
+            answer: dict[str, Any] = getattr(client, method)(**params)
+        except Exception as error:
+            fault = fault_of(error)
+            if _unresolved(error) and not self._exists(login, service, region):
+                fault = Fault("absent", "ServiceNotInRegion", f"{service} does not exist in {region}")
+            raise CallFault(fault) from error
+        meta = answer.get("ResponseMetadata") or {}
+        if not meta.get("RequestId") and not re.search(
+            "requestid|request-id", str(meta.get("HTTPHeaders")), re.I
+        ):
+            raise CallFault(Fault("foreign", "NotAnAwsAnswer", "a 200 answer without a request id"))
+        if witness and witness not in answer:
+            raise CallFault(
+                Fault("foreign", "ForeignAnswer", f"the answer has no {witness!r}: not AWS's own")
             )
-            self.ledger.record(
-                service,
-                method,
-                units=units or (1 if price else 0),
-                cost=price,
-                retried=retried,
-                throttled=throttled,
-            )
-            return answer
-        raise AssertionError("unreachable")
+        return answer
+
+    def _exists(self, login: Login, service: str, region: str) -> bool:
+        """Whether botocore knows an endpoint of ``service`` in ``region``; asked only where a name does not resolve."""
+        core = self.session(login)._session
+        partition = core.get_partition_for_region(region)
+        known = core.get_available_regions(service, partition_name=partition)
+        everywhere = core.get_available_regions("ec2", partition_name=partition)
+        # Global services have an empty list, and a region that botocore does not know yet says nothing.
+        return not known or region in known or region not in everywhere
 
     def pages(
         self, login: Login, account_id: str, region: str, service: str, method: str, params: Mapping[str, Any],
@@ -289,8 +362,9 @@ class Aws:
         ):
             request.setdefault(facts.page_size_param, facts.page_size_max)
         seen: set[str] = set()
-        for attempt in range(1, 100_000):
-            answer = self._verified(login, account_id, region, service, method, request, witness)
+        empty = 0
+        for number in itertools.count(1):
+            answer = self.call(login, account_id, region, service, method, request, witness=witness)
             found = [jmespath.search(expression, answer) for expression in outputs]
             more = (
                 jmespath.search(paging["more_results"], answer)
@@ -298,10 +372,18 @@ class Aws:
                 else True
             )
             last = not more or not any(found)
+            if last and more and paging and "more_results" in paging:
+                raise CallFault(
+                    Fault("foreign", "NoToken", f"page {number} says that there is more, but not where")
+                )
+            empty = 0 if not witness or answer[witness] else empty + 1
             if not last:
                 token = repr(found)
                 if token in seen:
-                    raise CallFault(Fault("failed", "RepeatedToken", f"page {attempt} repeats its token"))
+                    raise CallFault(Fault("foreign", "RepeatedToken", f"page {number} repeats its token"))
+                if empty > MAX_EMPTY_PAGES:
+                    text = f"{empty} pages in a row hold nothing but a token"
+                    raise CallFault(Fault("foreign", "EndlessListing", text))
                 seen.add(token)
                 for name, value in zip(inputs, found, strict=True):
                     if value:
@@ -316,28 +398,18 @@ class Aws:
         from botocore.exceptions import BotoCoreError
 
         try:
-            return self.client(login, service, region)
+            return self.client(login, service, region, attempts=1)
         except (BotoCoreError, CollectError) as error:
-            raise CallFault(fault_of(error)[0]) from error
+            raise CallFault(fault_of(error)) from error
 
-    def _verified(
-        self,
-        login: Login,
-        account_id: str,
-        region: str,
-        service: str,
-        method: str,
-        request: Mapping[str, Any],
-        witness: str,
-    ) -> dict[str, Any]:
-        """Return an answer that carries its result key: an HTML or truncated 200 parses to ``{}`` (measured)."""
-        for attempt in range(1, TASK_TRIES + 1):
-            answer = self.call(login, account_id, region, service, method, request)
-            if not witness or witness in answer:
-                return answer
-            if attempt < TASK_TRIES:
-                self.stop.wait(self._retry_delay * 2 ** (attempt - 1))
-        raise CallFault(Fault("failed", "ForeignAnswer", f"the answer has no {witness!r}: not AWS's own"))
+
+@dataclass(slots=True)
+class _Standing:
+    """How the credentials of a login do: how often they were read anew, whether they were ever accepted since."""
+
+    generation: int = 0
+    answered: bool = False
+    ended: Fault | None = None
 
 
 class PriceListCalls:
@@ -372,46 +444,71 @@ def _listed(value: Any) -> list[str]:
     return list(value) if isinstance(value, list) else [value]
 
 
-def fault_of(error: BaseException) -> tuple[Fault, int]:
-    """Return the fault that an exception stands for, and botocore's own retries before it."""
+def _unresolved(error: BaseException) -> bool:
+    """Whether the name of an endpoint did not resolve."""
+    from botocore.exceptions import EndpointConnectionError
+
+    if not isinstance(error, EndpointConnectionError):
+        return False
+    cause: Any = error.kwargs.get("error")
+    for _ in range(5):
+        if isinstance(cause, socket.gaierror) or type(cause).__name__ == "NameResolutionError":
+            return True
+        cause = getattr(cause, "reason", None) or getattr(cause, "__cause__", None)
+    return False
+
+
+def fault_of(error: BaseException) -> Fault:
+    """Return the fault that an exception stands for."""
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
+        ConnectionError,
         ConnectTimeoutError,
         CredentialRetrievalError,
         EndpointConnectionError,
         HTTPClientError,
+        LoginError,
         NoCredentialsError,
         PartialCredentialsError,
         ReadTimeoutError,
+        RefreshWithMFAUnsupportedError,
         SSOError,
+        TokenRetrievalError,
     )
 
     if isinstance(error, CallFault):
-        return error.fault, 0
-    if isinstance(error, WriteRefusedError):
+        return error.fault
+    if isinstance(error, (WriteRefusedError, KeyboardInterrupt, SystemExit)):
         raise error
     if isinstance(error, CollectError):
-        return Fault("unavailable", error.code or "CollectError", str(error)), 0
+        return Fault("unavailable", error.code or "CollectError", str(error))
     if isinstance(error, ClientError):
         body = error.response.get("Error", {})
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         code = str(body.get("Code", "Unknown"))
-        retries = int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
-        return Fault(classify(code), code, " ".join(str(body.get("Message", "")).split())), retries
-    name = type(error).__name__
-    text = " ".join(str(error).split())
-    if isinstance(error, (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, SSOError)):
-        return Fault("expired", name, text), 0
+        return Fault(classify(code, status), code, _words(body.get("Message", "")))
+    name, text = type(error).__name__, _words(error)
+    ended = (
+        NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, SSOError, LoginError, TokenRetrievalError,
+        RefreshWithMFAUnsupportedError,
+    )  # fmt: skip
+    if isinstance(error, ended):
+        return Fault("expired", name, text)
     if isinstance(error, (EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError)):
-        return Fault("unavailable", name, text), 0
-    if isinstance(error, HTTPClientError):
-        return Fault("transient", name, text), 0
+        return Fault("timeout", name, text)
+    if isinstance(error, (ConnectionError, HTTPClientError)):
+        return Fault("transient", name, text)
     if isinstance(error, BotoCoreError):
-        return Fault("failed", name, text), 0
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        raise error
+        return Fault("failed", name, text)
     # ResponseParserError, UnicodeDecodeError, KeyError: botocore lets them escape on bodies that are not AWS's.
-    return Fault("failed", name, text), 0
+    return Fault("foreign", name, text)
+
+
+def _words(message: object) -> str:
+    """Return AWS's words on one line, without the kilobytes of an encoded authorization failure."""
+    text = " ".join(str(message).split()).partition(" Encoded authorization failure message:")[0]
+    return text if len(text) <= 500 else text[:499] + "…"
 
 
 ZERO = Decimal(0)

@@ -28,6 +28,10 @@ MAX_QUERIES = 500
 MAX_POINTS = 100_800
 #: Pages that a billable call without its own bound may take.
 BILLABLE_PAGES = 10
+#: A batch is cut to fill one page; more than these are no honest answer.
+MAX_METRIC_PAGES = 50
+#: What CloudWatch says of a series that it may answer when asked again.
+UNFINISHED = frozenset({"PartialData", "InternalError"})
 
 
 def cut(answer: Answer, key: str) -> list[Any]:
@@ -71,9 +75,15 @@ class Source(Protocol):
         ...
 
     def metrics(
-        self, target: Target, keys: Sequence[SeriesKey], start: datetime, end: datetime
+        self,
+        target: Target,
+        keys: Sequence[SeriesKey],
+        start: datetime,
+        end: datetime,
+        *,
+        again: bool = False,
     ) -> dict[SeriesKey, Points]:
-        """Return each asked series, or its fault."""
+        """Return each asked series, or its fault; ``again`` marks what was asked, and paid, before."""
         ...
 
 
@@ -96,7 +106,13 @@ class LiveSource:
         )  # fmt: skip
 
     def metrics(
-        self, target: Target, keys: Sequence[SeriesKey], start: datetime, end: datetime
+        self,
+        target: Target,
+        keys: Sequence[SeriesKey],
+        start: datetime,
+        end: datetime,
+        *,
+        again: bool = False,
     ) -> dict[SeriesKey, Points]:
         """Ask GetMetricData for one batch; a series that is not Complete is a fault, not an absence."""
         queries = [
@@ -112,28 +128,11 @@ class LiveSource:
             }
             for index, (namespace, name, dimensions, statistic, period) in enumerate(keys)
         ]  # fmt: skip
-        found: dict[str, tuple[list[Moment], list[float]]] = {}
-        status: dict[str, str] = {}
         params: dict[str, Any] = {
             "MetricDataQueries": queries, "StartTime": start, "EndTime": end, "ScanBy": "TimestampAscending",
         }  # fmt: skip
         try:
-            for number in itertools.count(1):
-                answer = self._aws.call(
-                    self._logins[target.account_id], target.account_id, endpoint_region(target, ()), "cloudwatch",
-                    "get_metric_data", params, units=len(queries) if number == 1 else 0,
-                )  # fmt: skip
-                if "MetricDataResults" not in answer:
-                    raise CallFault(Fault("failed", "ForeignAnswer", "the answer has no 'MetricDataResults'"))
-                for result in answer["MetricDataResults"]:
-                    times, values = found.setdefault(result["Id"], ([], []))
-                    times += result.get("Timestamps", ())
-                    values += result.get("Values", ())
-                    status[result["Id"]] = str(result.get("StatusCode", "Complete"))
-                token = answer.get("NextToken")
-                if not token or token == params.get("NextToken"):
-                    break
-                params["NextToken"] = token
+            found, status = self._metric_data(target, params, again)
         except CallFault as error:
             return {key: Points(fault=error.fault) for key in keys}
         series: dict[SeriesKey, Points] = {}
@@ -148,6 +147,32 @@ class LiveSource:
                 )
                 series[key] = Points(fault=fault)
         return series
+
+    def _metric_data(
+        self, target: Target, params: Mapping[str, Any], again: bool
+    ) -> tuple[dict[str, tuple[list[Moment], list[float]]], dict[str, str]]:
+        """Return the points and the last status of each query, over all pages."""
+        found: dict[str, tuple[list[Moment], list[float]]] = {}
+        status: dict[str, str] = {}
+        request = dict(params)
+        for number in range(1, MAX_METRIC_PAGES):
+            answer = self._aws.call(
+                self._logins[target.account_id], target.account_id, endpoint_region(target, ()), "cloudwatch",
+                "get_metric_data", request, units=len(params["MetricDataQueries"]) if number == 1 else 0,
+                witness="MetricDataResults", again=again,
+            )  # fmt: skip
+            for result in answer["MetricDataResults"]:
+                times, values = found.setdefault(result["Id"], ([], []))
+                times += result.get("Timestamps", ())
+                values += result.get("Values", ())
+                status[result["Id"]] = str(result.get("StatusCode", "Complete"))
+            token = answer.get("NextToken")
+            if not token:
+                return found, status
+            if token == request.get("NextToken"):
+                raise CallFault(Fault("foreign", "RepeatedToken", f"page {number} repeats its token"))
+            request["NextToken"] = token
+        raise CallFault(Fault("foreign", "EndlessListing", f"one batch of series fills {number} pages"))
 
 
 def endpoint_region(target: Target, regions: Sequence[str]) -> str:
@@ -184,7 +209,13 @@ class SavedSource:
             yield page
 
     def metrics(
-        self, target: Target, keys: Sequence[SeriesKey], start: datetime, end: datetime
+        self,
+        target: Target,
+        keys: Sequence[SeriesKey],
+        start: datetime,
+        end: datetime,
+        *,
+        again: bool = False,
     ) -> dict[SeriesKey, Points]:
         """Read the series."""
         return {key: self._saved.series(target, key, start, end) for key in keys}
@@ -288,6 +319,34 @@ class Collector:
             self._submit(lambda i=index, p=params, n=parents: self._fetch(run, i, p, n))  # type: ignore[misc]
 
     def _fetch(self, run: _Run, index: int, params: dict[str, Any], parents: tuple[str, ...]) -> None:
+        cell = self.store.cells[run.declaration, run.target]
+        fault = self._read(run, index, params)
+        if fault is not None and fault.kind == "dead_token":
+            # The token of a later page has died: once more from the first page.
+            with self._lock:
+                for key in [key for key in run.pages if key[0] == index]:
+                    run.count -= len(run.pages.pop(key))
+            fault = self._read(run, index, params)
+        if fault is not None and fault.kind == "absent":
+            self.store.said[f"{fault.message}: nothing to look at there"] = None
+        elif fault is not None and fault.code not in run.declaration.absent:
+            if self._again_one_by_one(run, params, parents, fault):
+                return
+            with self._lock:
+                if fault.kind == "gone" and parents and isinstance(run.declaration.param, str):
+                    cell.gone.update(dict.fromkeys(parents, fault))
+                elif parents:
+                    cell.faults.update(dict.fromkeys(parents, fault))
+                else:
+                    cell.fault = fault
+        with self._lock:
+            run.open -= 1
+            finished = run.open == 0
+        if finished:
+            self._finish(run)
+
+    def _read(self, run: _Run, index: int, params: dict[str, Any]) -> Fault | None:
+        """Read one request page by page; return why it did not answer to its end."""
         declaration, target = run.declaration, run.target
         cell = self.store.cells[declaration, target]
         price = operation_facts(declaration.service, declaration.operation).request_cost
@@ -302,7 +361,7 @@ class Collector:
                 answer, last = found
                 if self._writer:
                     self._writer.page(target, declaration.call, params, number, answer, last)
-                rows = declaration.rows(Page(cut(answer, declaration.key), target, params))
+                rows = self._rows(declaration, answer, target, params)
                 with self._lock:
                     run.pages[index, number] = rows
                     run.count += len(rows)
@@ -313,20 +372,37 @@ class Collector:
                 if last:
                     break
         except CallFault as error:
-            fault = error.fault
-            if self._writer and fault.kind != "missing":
-                self._writer.error(target, declaration.call, params, fault)
-            if fault.code not in declaration.absent:
-                with self._lock:
-                    if parents:
-                        cell.faults.update(dict.fromkeys(parents, fault))
-                    else:
-                        cell.fault = fault
+            if self._writer and error.fault.kind != "missing":
+                self._writer.error(target, declaration.call, params, error.fault)
+            return error.fault
+        return None
+
+    @staticmethod
+    def _rows(declaration: Inventory, answer: Answer, target: Target, params: Mapping[str, Any]) -> list[Any]:
+        try:
+            return declaration.rows(Page(cut(answer, declaration.key), target, params))
+        except Exception as error:
+            # One answer that a fixture does not understand blinds one target, not the audit.
+            text = " ".join(f"fixture {declaration.name}: {type(error).__name__}: {error}".split())
+            raise CallFault(Fault("failed", "FixtureCrashed", text)) from error
+
+    def _again_one_by_one(
+        self, run: _Run, params: dict[str, Any], parents: tuple[str, ...], fault: Fault
+    ) -> bool:
+        """Ask for each id of a batch alone if one of them is gone: AWS then refuses the whole batch."""
+        name = run.declaration.param
+        if fault.kind != "gone" or len(parents) < 2 or not isinstance(name, str) or run.declaration.batch < 2:
+            return False
+        requests = [
+            ({**params, name: [value]}, (parent,))
+            for value, parent in zip(params[name], parents, strict=True)
+        ]
         with self._lock:
-            run.open -= 1
-            finished = run.open == 0
-        if finished:
-            self._finish(run)
+            run.open += len(requests) - 1
+            first, run.asked = run.asked, run.asked + len(requests)
+        for offset, (request, one) in enumerate(requests):
+            self._submit(lambda i=first + offset, p=request, n=one: self._fetch(run, i, p, n))  # type: ignore[misc]
+        return True
 
     def _finish(self, run: _Run) -> None:
         cell = self.store.cells[run.declaration, run.target]
@@ -354,7 +430,12 @@ class Collector:
                 if (grandchild, target) in self._wanted:
                     self._start_child(grandchild, run.target, cell)
             return
-        self._start(child, target, requests_for(child, parent.rows))
+        try:
+            requests = requests_for(child, parent.rows)
+        except Exception as error:  # noqa: BLE001 - where= is a fixture's code: it blinds this cell alone
+            text = " ".join(f"fixture {child.name}: {type(error).__name__}: {error}".split())
+            cell.fault, requests = Fault("failed", "FixtureCrashed", text), []
+        self._start(child, target, requests)
 
     # --- one batch of series ----------------------------------------------------------------------------------------
 
@@ -365,12 +446,25 @@ class Collector:
             found = {key: Points(fault=refused.fault) for key in keys}
         else:
             found = self._source.metrics(target, keys, start, end)
+            found |= self._cut_off(target, found, start, end)
         with self._lock:
             for key in keys:
                 self.store.series[target, key] = found[key]
         if self._writer:
             for key in keys:
                 self._writer.series(target, key, start, end, found[key])
+
+    def _cut_off(
+        self, target: Target, found: Mapping[SeriesKey, Points], start: datetime, end: datetime
+    ) -> dict[SeriesKey, Points]:
+        """Ask once more for the series that CloudWatch did not finish: each costs again, and the ledger says so."""
+        keys = [key for key, points in found.items() if points.fault and points.fault.code in UNFINISHED]
+        try:
+            self._reserve(METRIC_PRICE * len(keys))
+        except CallFault:
+            return {}
+        more = self._source.metrics(target, keys, start, end, again=True) if keys else {}
+        return {key: points for key, points in more.items() if points.fault is None}
 
     def _reserve(self, cost: Decimal) -> None:
         """Take ``cost`` out of what may be spent; CallFault (CostLimit) where it would be passed."""

@@ -31,15 +31,16 @@ class Ledger:
         service: str,
         operation: str,
         *,
+        calls: int = 1,
         units: int = 0,
         cost: Decimal = Decimal(0),
         retried: int = 0,
         throttled: int = 0,
     ) -> None:
-        """Record one request (with its retries) of ``service`` and ``operation``."""
+        """Record one request (with its retries) of ``service`` and ``operation``; ``calls`` 0: it only repeats another."""
         with self._lock:
             entry = self._entries[service, operation]
-            entry.calls += 1
+            entry.calls += calls
             entry.units += units
             entry.cost += cost
             entry.retried += retried

@@ -6,17 +6,29 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 
+#: Requests that are under way when AWS says "too much" all hear it: seconds in which that counts once.
+_ONE_SAYING = 1.0
+#: Answers after which a bucket that was slowed to nothing has its full rate again.
+_RECOVERY = 40
+
 
 class Bucket:
     """A token bucket: ``rate`` tokens a second, at most ``burst`` at once; slower while throttled."""
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._full_rate = rate
         self._rate = rate
         self._burst = max(1.0, burst)
         self._tokens = self._burst
         self._clock = clock
         self._last = clock()
+        self._slowed: float | None = None
         self._lock = threading.Lock()
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second, as of now."""
+        return self._rate
 
     def reserve(self) -> float:
         """Take one token; return the seconds to wait before it may be used."""
@@ -30,8 +42,18 @@ class Bucket:
     def slow_down(self) -> None:
         """Halve the rate and empty the bucket: AWS said that it was too much."""
         with self._lock:
-            self._rate = max(self._rate / 2, 0.5)
+            now = self._clock()
+            if self._slowed is not None and now - self._slowed < _ONE_SAYING:
+                return
+            self._slowed = now
+            self._rate = max(self._rate / 2, min(0.5, self._full_rate))
             self._tokens = min(self._tokens, 0.0)
+
+    def recover(self) -> None:
+        """Win back a little of the rate, on every answer."""
+        if self._rate < self._full_rate:
+            with self._lock:
+                self._rate = min(self._full_rate, self._rate + self._full_rate / _RECOVERY)
 
 
 class Limiter:

@@ -19,11 +19,15 @@ SeriesKey = tuple[str, str, tuple[tuple[str, str], ...], str, int]
 
 @dataclass(slots=True)
 class Cell:
-    """The rows of one inventory in one target; ``fault`` blinds all of it, ``faults`` single parents of ``per=`` calls."""
+    """The rows of one inventory in one target; ``fault`` blinds all of it, ``faults`` single parents of ``per=`` calls.
+
+    ``gone`` are parents that were deleted since they were listed: no fault, and nothing to judge.
+    """
 
     rows: list[Any] = field(default_factory=list)
     fault: Fault | None = None
     faults: dict[str, Fault] = field(default_factory=dict)
+    gone: dict[str, Fault] = field(default_factory=dict)
     done: bool = False
     partial: bool = False
 
@@ -77,6 +81,7 @@ class Store:
         self.cells: dict[tuple[Inventory, Target], Cell] = {}
         self.series: dict[tuple[Target, SeriesKey], Points] = {}
         self.metric_faults: dict[tuple[Metric, Target], Fault] = {}
+        self.said: dict[str, None] = {}
         self.window: tuple[datetime, datetime] | None = None
 
     def cell(self, declaration: Inventory, target: Target) -> Cell:
