@@ -197,6 +197,11 @@ class ReplayEndpoint:
         with self._lock:
             self._faults.append([fault, fault.times])
 
+    def set_faults(self, *faults: Fault) -> None:
+        """Let these things go wrong from now on, and no others."""
+        with self._lock:
+            self._faults = [[fault, fault.times] for fault in faults]
+
     # -- answers ------------------------------------------------------------------------------------------
 
     def answer(
