@@ -343,6 +343,13 @@ OPTIONS: tuple[Option, ...] = (
         help="Run the checks on the AWS answers saved in this directory",
     ),
     Option(
+        name="resume",
+        form="flag",
+        default=False,
+        in_file=False,
+        help="Finish an interrupted run of the same selection: only what is missing is asked",
+    ),
+    Option(
         name="prices",
         choices=("live", "cache", "offline"),
         metavar="live|cache|offline",

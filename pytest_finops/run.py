@@ -36,7 +36,8 @@ from .collector.faults import Fault
 from .collector.guard import Guard
 from .collector.ledger import Ledger
 from .collector.limiter import Limiter
-from .collector.saved import Saved, Writer
+from .collector.saved import Saved, Writer, canonical
+from .collector.state import CURABLE, Recorded, Resumed, RunState
 from .collector.store import Store, series_key
 from .environments import EnvironmentPolicy, OwnerPolicy
 from .errors import BlindTargets, ConfigError, FindingsFound
@@ -107,9 +108,28 @@ class AuditRun:
         self.demo: Any = None
         self.aws: Any = None
         self.collected = False
+        self.root = config.invocation_params.dir
+        self.state: RunState | None = None
+        self.state_open = True
+        if settings.resume and not self.worker:
+            self._resume()
         self._prices: PriceBook | None = None
         self._price_usage: list[Mapping[str, Any]] = []
         self._clean: list[Path] = []
+
+    def _resume(self) -> None:
+        """Adopt the clock of the interrupted run, before any target carries another.
+
+        :raises ConfigError: when there is nothing to go on from.
+        """
+        for name in ("demo", "inventory", "dry_run", "estimate_cost"):
+            if getattr(self.settings, name):
+                raise ConfigError(
+                    f"--finops-resume goes on with calls to AWS, and --finops-{name.replace('_', '-')} makes none"
+                )
+        self.state = RunState.resume(self.root)
+        if self.settings.now is None:
+            self.now = self.state.now
 
     # --- targets ----------------------------------------------------------------------------------------------------
 
@@ -298,10 +318,13 @@ class AuditRun:
                 self._afford(self.prediction)
                 if self.prediction.upper:
                     say(f"billable: {prediction_line(self.prediction)}")
+        if self.state is not None:
+            self.state.restore(self.ledger, billed=True)
         if paid:
             collector.inventories(paid, self.plan.children)
         if wanted:
             collector.series(wanted, *self.window())
+        self.state_open = False
         self.said += self.store.said
         if not self.worker:
             self.prices.prefetch(self.price_keys())
@@ -348,30 +371,71 @@ class AuditRun:
     def _collector(self, progress: Any, spool: bool) -> Collector:
         assert self.discovery is not None
         source: Source
-        writer: Writer | None = None
+        live = not self.worker and self.saved is None
         if self.worker and self.scratch is not None:
             source = SavedSource(Saved(self.scratch))
         elif self.saved is not None:
             source = SavedSource(self.saved)
         else:
             source = LiveSource(self._aws(), self.discovery.logins)
-        if not self.worker:
-            if self.saved is not None and spool:
-                # Workers replay the same directory; prices travel beside it.
-                self.scratch = self._temporary()
-                writer = Writer(self.scratch)
-            elif self.settings.save_inventory and self.saved is None:
-                writer = Writer(self.settings.save_inventory)
-                self.scratch = self.settings.save_inventory if spool else None
-            elif spool:
-                self.scratch = self._temporary()
-                writer = Writer(self.scratch)
+        writer: Writer | None = None
+        if live and not (self.settings.demo or self.settings.dry_run):
+            state = self._open_state()
+            writer = Writer(state.answers)
+            self.scratch = state.answers if spool else None
+        elif live and self.settings.save_inventory:
+            writer = Writer(self.settings.save_inventory)
+            self.scratch = self.settings.save_inventory if spool else None
+        elif spool and not self.worker:
+            # Workers replay the same answers; prices travel beside them.
+            self.scratch = self._temporary()
+            writer = Writer(self.scratch)
         if writer is not None:
             writer.manifest(self.now, self.targets, self.pruned)
+            source = Recorded(source, writer)
+            if self.state is not None and self.state.resumed:
+                source = Resumed(Saved(self.state.answers), source)
         return Collector(
-            source, self.store, self.ledger, threads=self.settings.max_in_flight, stop=self.stop, writer=writer,
-            progress=progress, max_cost=self.settings.max_api_cost if isinstance(source, LiveSource) else None,
+            source, self.store, self.ledger, threads=self.settings.max_in_flight, stop=self.stop, progress=progress,
+            max_cost=self.settings.max_api_cost if live else None,
         )  # fmt: skip
+
+    def _open_state(self) -> RunState:
+        """Begin the state of this run, or go on with that of the interrupted one, if it is of the same selection."""
+        saved = self.settings.save_inventory
+        if self.state is None:
+            self.state = RunState.start(self.root, self.id, self.now, self._asked(), saved)
+        else:
+            self.state.agree(self._asked())
+            self.state.restore(self.ledger, billed=False)
+        self.ledger.journal = self.state.journal
+        return self.state
+
+    def _asked(self) -> dict[str, Any]:
+        """Return what decides which calls a run makes: what an interrupted run must have in common."""
+        assert self.plan is not None
+        saved = self.settings.save_inventory
+        return {
+            "rules": sorted({check.rule.id for check in self.plan.checks if not check.skip}),
+            "targets": sorted(f"{target.account_id}/{target.region}" for target in self.targets),
+            "calls": sorted({f"{d.call} {canonical(d.params)}" for d, _ in self.plan.cells}),
+            "series": sorted({f"{m.namespace} {m.metric_name} {s}" for m, _, _ in self.plan.series for s in m.statistics}),
+            "look-back in days": self.plan.period_days,
+            "--finops-save-inventory": str(saved.absolute()) if saved else "",
+            "clock": self.now.isoformat(),
+        }  # fmt: skip
+
+    def settle(self, *, interrupted: bool) -> bool:
+        """Remove the state of a run that is done; return whether it stays, for --finops-resume."""
+        if self.state is None:
+            return False
+        faults = [cell.fault for cell in self.store.cells.values()]
+        faults += [fault for cell in self.store.cells.values() for fault in cell.faults.values()]
+        faults += [points.fault for points in self.store.series.values()]
+        kept = interrupted or self.state_open or any(fault and fault.kind in CURABLE for fault in faults)
+        if not kept:
+            self.state.remove()
+        return kept
 
     def _temporary(self) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="pytest-finops-"))
@@ -384,6 +448,8 @@ class AuditRun:
         if self.demo is not None:
             self.demo.stop()
             self.demo = None
+        if self.state is not None:
+            self.state.release()
         for folder in self._clean:
             shutil.rmtree(folder, ignore_errors=True)
         self._clean.clear()

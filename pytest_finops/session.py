@@ -853,6 +853,8 @@ class AuditSession:
             except ConfigError as error:
                 self._ending += f"; {error}"
         hook.pytest_finops_notify(config=self.config, audit=audit)
+        if run.settle(interrupted=int(exitstatus) == int(pytest.ExitCode.INTERRUPTED)):
+            self._ending += "; --finops-resume asks only for what is missing"
         run.close()
 
     @pytest.hookimpl(trylast=True)

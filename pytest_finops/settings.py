@@ -46,6 +46,7 @@ class Settings:
     shard: Shard | None = None
     save_inventory: Path | None = None
     inventory: Path | None = None
+    resume: bool = False
     prices: Prices | None = None
     offline: bool = False
     report: tuple[ReportRequest, ...] = ()

@@ -335,9 +335,12 @@ class Aws:
 
     def pages(
         self, login: Login, account_id: str, region: str, service: str, method: str, params: Mapping[str, Any],
-        *, tokens: tuple[str, str] | None, witness: str,
+        *, tokens: tuple[str, str] | None, witness: str, after: tuple[int, Answer] | None = None,
     ) -> Iterator[tuple[Answer, bool]]:  # fmt: skip
-        """Yield (answer, is the last) of every page; loops on the token, never on emptiness; each page is verified."""
+        """Yield (answer, is the last) of every page; loops on the token, never on emptiness; each page is verified.
+
+        ``after`` is the number and the answer of a page that is there already: the listing goes on behind it.
+        """
         import jmespath
 
         client = self._client_or_fault(login, service, region)
@@ -363,8 +366,13 @@ class Aws:
             request.setdefault(facts.page_size_param, facts.page_size_max)
         seen: set[str] = set()
         empty = 0
-        for number in itertools.count(1):
-            answer = self.call(login, account_id, region, service, method, request, witness=witness)
+        for number in itertools.count(after[0] if after else 1):
+            there = after is not None and number == after[0]
+            answer = (
+                after[1]
+                if after is not None and there
+                else self.call(login, account_id, region, service, method, request, witness=witness)
+            )
             found = [jmespath.search(expression, answer) for expression in outputs]
             more = (
                 jmespath.search(paging["more_results"], answer)
@@ -376,7 +384,7 @@ class Aws:
                 raise CallFault(
                     Fault("foreign", "NoToken", f"page {number} says that there is more, but not where")
                 )
-            empty = 0 if not witness or answer[witness] else empty + 1
+            empty = 0 if not witness or answer.get(witness) else empty + 1
             if not last:
                 token = repr(found)
                 if token in seen:
@@ -390,7 +398,8 @@ class Aws:
                         request[name] = value
                     else:
                         request.pop(name, None)
-            yield {key: value for key, value in answer.items() if key != "ResponseMetadata"}, last
+            if not there:
+                yield {key: value for key, value in answer.items() if key != "ResponseMetadata"}, last
             if last:
                 return
 

@@ -20,7 +20,7 @@ from ..resources import GLOBAL, Target
 from .aws import Answer, Aws, Login
 from .faults import CallFault, Fault
 from .ledger import Ledger
-from .saved import Saved, Writer
+from .saved import Saved
 from .store import Cell, Moment, Points, SeriesKey, Store, series_key
 
 #: GetMetricData: at most 500 queries and 100,800 datapoints a request, so that one request is one page.
@@ -65,13 +65,17 @@ def at_level(target: Target, level: str, payer: str | None) -> Target:
     )  # fmt: skip
 
 
+#: A page that is there already, by number and answer.
+Behind = tuple[int, Answer] | None
+
+
 class Source(Protocol):
     """Where answers come from: AWS, or a saved inventory."""
 
     def pages(
-        self, target: Target, declaration: Inventory, params: Mapping[str, Any]
+        self, target: Target, declaration: Inventory, params: Mapping[str, Any], after: Behind = None
     ) -> Iterator[tuple[Answer, bool]]:
-        """Yield (answer, is the last); CallFault says why not."""
+        """Yield (answer, is the last), behind the page ``after`` if that is there; CallFault says why not."""
         ...
 
     def metrics(
@@ -95,14 +99,14 @@ class LiveSource:
         self._logins = logins
 
     def pages(
-        self, target: Target, declaration: Inventory, params: Mapping[str, Any]
+        self, target: Target, declaration: Inventory, params: Mapping[str, Any], after: Behind = None
     ) -> Iterator[tuple[Answer, bool]]:
         """Send the call, page by page."""
         facts = operation_facts(declaration.service, declaration.operation)
         region = endpoint_region(target, facts.endpoint_regions)
         yield from self._aws.pages(
             self._logins[target.account_id], target.account_id, region, declaration.service, declaration.operation,
-            params, tokens=declaration.tokens, witness=witness_of(declaration),
+            params, tokens=declaration.tokens, witness=witness_of(declaration), after=after,
         )  # fmt: skip
 
     def metrics(
@@ -197,7 +201,7 @@ class SavedSource:
         return tuple(ApiCalls(service=s, operation=o, calls=n) for (s, o), n in sorted(self._read.items()))
 
     def pages(
-        self, target: Target, declaration: Inventory, params: Mapping[str, Any]
+        self, target: Target, declaration: Inventory, params: Mapping[str, Any], after: Behind = None
     ) -> Iterator[tuple[Answer, bool]]:
         """Read the call."""
         for page in self._saved.pages(
@@ -238,7 +242,7 @@ class Collector:
 
     def __init__(
         self, source: Source, store: Store, ledger: Ledger, *, threads: int, stop: threading.Event,
-        writer: Writer | None = None, progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
         max_cost: Decimal | None = None,
     ) -> None:  # fmt: skip
         self._source = source
@@ -246,7 +250,6 @@ class Collector:
         self._ledger = ledger
         self._threads = threads
         self._stop = stop
-        self._writer = writer
         self._progress = progress or (lambda done, total: None)
         self._max_cost = max_cost
         self._lock = threading.RLock()
@@ -359,8 +362,6 @@ class Collector:
                 if found is None:
                     break
                 answer, last = found
-                if self._writer:
-                    self._writer.page(target, declaration.call, params, number, answer, last)
                 rows = self._rows(declaration, answer, target, params)
                 with self._lock:
                     run.pages[index, number] = rows
@@ -372,8 +373,6 @@ class Collector:
                 if last:
                     break
         except CallFault as error:
-            if self._writer and error.fault.kind != "missing":
-                self._writer.error(target, declaration.call, params, error.fault)
             return error.fault
         return None
 
@@ -450,9 +449,6 @@ class Collector:
         with self._lock:
             for key in keys:
                 self.store.series[target, key] = found[key]
-        if self._writer:
-            for key in keys:
-                self._writer.series(target, key, start, end, found[key])
 
     def _cut_off(
         self, target: Target, found: Mapping[SeriesKey, Points], start: datetime, end: datetime

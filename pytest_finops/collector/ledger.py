@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -25,6 +26,8 @@ class Ledger:
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], _Entry] = defaultdict(_Entry)
         self._lock = threading.Lock()
+        #: Told of every entry, so that a resumed run can say what the whole audit cost.
+        self.journal: Callable[..., None] | None = None
 
     def record(
         self,
@@ -38,6 +41,24 @@ class Ledger:
         throttled: int = 0,
     ) -> None:
         """Record one request (with its retries) of ``service`` and ``operation``; ``calls`` 0: it only repeats another."""
+        self.restore(service, operation, calls, units, cost, retried, throttled)
+        if self.journal is not None:
+            self.journal(
+                service=service, operation=operation, calls=calls, units=units, cost=cost, retried=retried,
+                throttled=throttled,
+            )  # fmt: skip
+
+    def restore(
+        self,
+        service: str,
+        operation: str,
+        calls: int,
+        units: int,
+        cost: Decimal,
+        retried: int,
+        throttled: int,
+    ) -> None:
+        """Count requests that were recorded before."""
         with self._lock:
             entry = self._entries[service, operation]
             entry.calls += calls

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ..errors import AuditError
 from ..resources import Target
 from .aws import Answer, snake
@@ -21,6 +23,8 @@ FORMAT = 1
 SECRETS = frozenset(
     {"UserData", "MasterUsername", "MasterUserSecret", "CustomerGatewayConfiguration", "PreSharedKey"}
 )
+#: How a secret's key stands in a line: most lines hold none, and need no second look.
+_SECRET_KEYS = tuple(f'"{name}"'.encode() for name in sorted(SECRETS))
 
 
 def _plain(value: Any) -> Any:
@@ -74,57 +78,67 @@ class Writer:
             "format": 1, "created": now.isoformat(), "now": now.isoformat(), "metrics": "asked",
             "targets": [accounts[key] for key in sorted(accounts)],
         }  # fmt: skip
-        self._write(self.directory / "manifest.json", json.dumps(document, indent=2) + "\n", "w")
+        text = json.dumps(document, indent=2) + "\n"
+        self._write(self.directory / "manifest.json", text.encode(), os.O_TRUNC, durable=True)
 
     def page(
         self, target: Target, call: str, params: Mapping[str, Any], number: int, answer: Answer, last: bool
     ) -> None:
         """Write one page."""
-        self._line(
-            target,
-            f"{call}.jsonl",
-            {"params": _plain(params), "page": number, "answer": _plain(answer), "last": last},
-        )
+        line = {"params": _plain(params), "page": number, "answer": answer, "last": last}
+        self._lines(target, f"{call}.jsonl", [line])
 
     def error(self, target: Target, call: str, params: Mapping[str, Any], fault: Fault) -> None:
         """Write that a call did not answer."""
-        self._line(
-            target,
-            f"{call}.jsonl",
-            {"params": _plain(params), "error": {"code": fault.code, "message": fault.message}},
-        )
+        line = {"params": _plain(params), "error": {"code": fault.code, "message": fault.message}}
+        self._lines(target, f"{call}.jsonl", [line])
 
-    def series(self, target: Target, key: SeriesKey, start: datetime, end: datetime, points: Points) -> None:
-        """Write one metric series, empty ones too."""
-        namespace, name, dimensions, statistic, period = key
-        self._line(
-            target,
-            "metrics.jsonl",
-            {
+    def series(
+        self, target: Target, found: Mapping[SeriesKey, Points], start: datetime, end: datetime
+    ) -> None:
+        """Write metric series, empty ones too, and see them to the disk: they were paid for."""
+        lines = []
+        for key, points in found.items():
+            namespace, name, dimensions, statistic, period = key
+            lines.append({
                 "namespace": namespace, "metric_name": name, "dimensions": dict(dimensions), "statistic": statistic,
                 "period": period, "unit": None, "start": start.isoformat(), "end": end.isoformat(),
                 "status": "complete" if points.fault is None else "partial",
                 "error": None if points.fault is None else {"code": points.fault.code, "message": points.fault.message},
                 "points": [[when.isoformat(), value] for when, value in points.pairs()],
-            },
-        )  # fmt: skip
+            })  # fmt: skip
+        self._lines(target, "metrics.jsonl", lines, durable=True)
 
-    def _line(self, target: Target, name: str, document: Mapping[str, Any]) -> None:
+    def _lines(
+        self, target: Target, name: str, documents: Iterable[Mapping[str, Any]], *, durable: bool = False
+    ) -> None:
         folder = self.directory / target.account_id / target.region
+        data = b"".join(_encoded(document) + b"\n" for document in documents)
         with self._lock:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._write(folder / name, json.dumps(document, sort_keys=True) + "\n", "a")
+            for one in (folder.parent, folder):
+                one.mkdir(exist_ok=True, mode=0o700)
+            self._write(folder / name, data, os.O_APPEND, durable)
 
     @staticmethod
-    def _write(path: Path, text: str, mode: str) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if mode == "a" else os.O_TRUNC)
+    def _write(path: Path, data: bytes, how: int, durable: bool = False) -> None:
         try:
-            with os.fdopen(os.open(path, flags, 0o600), mode, encoding="utf-8") as file:
-                file.write(text)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
+            # One unbuffered write: a kill between two lines tears neither.
+            with os.fdopen(handle, "ab", buffering=0) as file:
+                file.write(data)
+                if durable:
+                    os.fsync(handle)
         except OSError as error:
             raise AuditError(
                 f"--finops-save-inventory: {path} cannot be written: {error.strerror}; name another directory"
             ) from error
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    data = msgspec.json.encode(document)
+    if any(secret in data for secret in _SECRET_KEYS):
+        return msgspec.json.encode(_plain(document))
+    return data
 
 
 class Saved:
@@ -213,10 +227,12 @@ class Saved:
                     if saved.get("error"):
                         entry["error"], entry["complete"] = saved["error"], True
                     else:
-                        if saved.get("page") == 1:
-                            entry["pages"] = []
-                        entry["pages"].append(saved["answer"])
-                        entry["complete"] = entry["complete"] or bool(saved.get("last"))
+                        number, last = saved["page"], bool(saved.get("last"))
+                        if number == 1:
+                            # Asked anew: the later answers hold.
+                            entry["error"], entry["complete"] = None, False
+                        entry["pages"][number - 1 :] = [saved["answer"]]
+                        entry["complete"] = last
             if not calls and empty.exists() and call in json.loads(empty.read_text(encoding="utf-8")):
                 return [{"params": None, "pages": [], "error": None, "complete": True}]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -256,16 +272,23 @@ class Saved:
         if error:
             code = str(error.get("code", "Unknown"))
             raise CallFault(Fault(classify(code), code, str(error.get("message", ""))))
-        if not call["complete"]:
-            raise CallFault(
-                Fault(
-                    "missing",
-                    "NotSaved",
-                    f"{service}.{method} is not in the saved inventory to its last page",
-                )
-            )
         for number, answer in enumerate(call["pages"], 1):
-            yield self._typed(service, method, answer), number == len(call["pages"])
+            last = bool(call["complete"]) and number == len(call["pages"])
+            yield self._typed(service, method, answer), last
+        if not call["complete"]:
+            # Whoever is content with fewer pages, as the run that saved them was, does not come here.
+            text = f"{service}.{method} is not in the saved inventory to its last page"
+            raise CallFault(Fault("missing", "NotSaved", text))
+
+    def there(
+        self, target: Target, service: str, method: str, params: Mapping[str, Any]
+    ) -> tuple[list[Answer], bool]:
+        """Return the pages that are saved of exactly this call, and whether they are all; none of a call that failed."""
+        wanted = canonical(params)
+        for call in self._load(target, f"{service}.{method}"):
+            if call["params"] is not None and canonical(call["params"]) == wanted and not call["error"]:
+                return [self._typed(service, method, answer) for answer in call["pages"]], call["complete"]
+        return [], False
 
     def _typed(self, service: str, method: str, answer: Any) -> Any:
         """Return the answer with its timestamps as datetimes, by botocore's model of the operation."""
@@ -313,6 +336,20 @@ class Saved:
             fault=Fault("missing", "TooCoarse", "the saved series is coarser or shorter than what is asked")
         )
 
+    def held(self, target: Target, key: SeriesKey, start: datetime, end: datetime) -> Points | None:
+        """Return a series that was answered for exactly this window; None of one that was not, or not completely."""
+        loaded = self._series_of(target) or {}
+        for line in loaded.get(key[:4], ()):
+            same = int(line["period"]) == key[4] and (_when(line["start"]), _when(line["end"])) == (
+                start,
+                end,
+            )
+            if same and line["status"] == "complete":
+                return Points.of(
+                    [_when(at) for at, _ in line["points"]], [value for _, value in line["points"]]
+                )
+        return None
+
     def _series_of(self, target: Target) -> dict[Any, list[dict[str, Any]]] | None:
         key = (target.account_id, target.region)
         with self._lock:
@@ -329,7 +366,16 @@ class Saved:
                                 line["namespace"], line["metric_name"],
                                 tuple(sorted((k, str(v)) for k, v in line["dimensions"].items())), line["statistic"],
                             )  # fmt: skip
-                            found.setdefault(identity, []).append(line)
+                            lines = found.setdefault(identity, [])
+                            # Asked anew: the later line holds.
+                            same = [
+                                one
+                                for one in lines
+                                if all(one[k] == line[k] for k in ("period", "start", "end"))
+                            ]
+                            for one in same:
+                                lines.remove(one)
+                            lines.append(line)
                     except (ValueError, KeyError, TypeError) as error:
                         text = f"{path} is damaged ({type(error).__name__}: {error})"
                         raise CallFault(Fault("failed", "Unreadable", text)) from error

@@ -1,0 +1,259 @@
+"""Interrupt and resume: a kill loses at most the calls in flight, and nothing that was paid for is paid again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finops_kit import ACCOUNT, NOW, REGIONS, audit, comparable, environment, volumes_estate, write_checks
+
+from pytest_finops.testing import Estate, Fault, ReplayEndpoint
+
+VOLUMES = 40
+TEST = """
+from datetime import timedelta
+
+
+@finops.metric("AWS/EBS", "VolumeReadOps", of="ebs_volumes", dimensions={"VolumeId": "id"}, statistics=("Sum",), period=300)
+def reads(): ...
+
+
+@finops.inventory("ec2", "describe_snapshots", "Snapshots[]", id="SnapshotId", params={"OwnerIds": ["self"]})
+def all_snapshots(page): ...
+
+
+@finops.rule("ebs-team")
+def test_team(ebs_volumes, reads, all_snapshots, findings):
+    for volume in ebs_volumes:
+        series = reads.series(volume, "Sum")
+        if series is not None and series.total < 10_000:
+            findings.report(volume, current=f"{series.total} {len(list(all_snapshots))}")
+"""
+#: 5-minute periods over 14 days: 25 series fill a request, so that 40 volumes a region need two.
+RUN = (
+    "--finops-profile=env", "checks", "--finops-prices=offline", f"--finops-now={NOW.isoformat()}", "--finops-min-savings=0",
+    "--finops-max-in-flight=2",
+)  # fmt: skip
+
+
+def estate() -> Estate:
+    made = Estate(NOW)
+    made.account(ACCOUNT, "main", regions=REGIONS, access_key="AKIAMAIN")
+    for region in REGIONS:
+        for index in range(VOLUMES):
+            name = f"vol-{index:02}-{region}"
+            made.add(
+                ACCOUNT, region, "ec2.describe_volumes", VolumeId=name, Size=80, VolumeType="gp3", Iops=3000, Throughput=125,
+                State="available" if index % 2 else "in-use", CreateTime="-45d", Attachments=[],
+            )  # fmt: skip
+            made.add(
+                ACCOUNT,
+                region,
+                "ec2.describe_snapshots",
+                SnapshotId=f"snap-{index}",
+                OwnerId=ACCOUNT,
+                StartTime="-9d",
+            )
+            made.metric(
+                ACCOUNT,
+                region,
+                "AWS/EBS",
+                "VolumeReadOps",
+                {"VolumeId": name},
+                "Sum",
+                5 if index % 3 else 900,
+            )
+    return made
+
+
+@contextmanager
+def endpoint(*faults: Fault, latency: float = 0.0) -> Iterator[ReplayEndpoint]:
+    with ReplayEndpoint(estate(), faults=faults, page_size=10, latency=latency) as started:
+        yield started
+
+
+def asked(endpoint: ReplayEndpoint, since: int = 0) -> list[tuple[str, str]]:
+    """Return each (region, volume) whose series was asked for, in order."""
+    return [
+        (request.region, query["MetricStat"]["Metric"]["Dimensions"][0]["Value"])
+        for request in endpoint.requests[since:]
+        if request.operation == "get_metric_data"
+        for query in request.params["MetricDataQueries"]
+    ]
+
+
+def killed_after(folder: Path, endpoint: ReplayEndpoint, operation: str, count: int, how: int) -> int:
+    """Start a run, and stop it when the endpoint got ``count`` requests of ``operation``; return how many it got in all."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *RUN, "--finops-report=json:audit.json"], cwd=folder,
+        env=environment(endpoint.url, folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while endpoint.count(operation=operation) < count and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(how)
+    process.communicate(timeout=30)
+    time.sleep(0.2)  # what was under way is logged when it is answered
+    return len(endpoint.requests)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("reference")
+    write_checks(folder, TEST)
+    with endpoint() as started:
+        status, output, document = audit(folder, *RUN, env=environment(started.url, folder))
+        assert len(asked(started)) == len(set(asked(started))) == VOLUMES * 2
+    assert status == 1, output
+    assert document["complete"] is True
+    assert document["findings"]
+    assert not (folder / ".finops").exists()
+    return document
+
+
+@pytest.mark.parametrize(
+    ("operation", "count", "how"),
+    [
+        ("describe_volumes", 3, signal.SIGKILL),
+        ("describe_snapshots", 7, signal.SIGKILL),
+        ("get_metric_data", 2, signal.SIGKILL),
+        ("get_metric_data", 3, signal.SIGINT),
+    ],
+)
+def test_a_resumed_audit_equals_the_uninterrupted_one(
+    tmp_path: Path, reference: dict[str, Any], operation: str, count: int, how: int
+) -> None:
+    write_checks(tmp_path, TEST)
+    with endpoint(latency=0.05) as started:
+        sent = killed_after(tmp_path, started, operation, count, how)
+        (state,) = (tmp_path / ".finops").iterdir()
+        assert stat.S_IMODE((tmp_path / ".finops").stat().st_mode) == 0o700
+        assert stat.S_IMODE((state / "run.json").stat().st_mode) == 0o600
+        there = {(path.parent.name, json.loads(line)["dimensions"]["VolumeId"]) for path in state.rglob("metrics.jsonl") for line in path.read_text().splitlines()}  # fmt: skip
+        pages = sum(len(path.read_text().splitlines()) for path in state.rglob("ec2.*.jsonl"))
+
+        status, output, document = audit(
+            tmp_path, *RUN, "--finops-resume", env=environment(started.url, tmp_path)
+        )
+
+        again = asked(started, sent)
+        listed = sum(request.operation in ("describe_volumes", "describe_snapshots") for request in started.requests[sent:])  # fmt: skip
+    assert status == 1, output
+    assert json.dumps(comparable(document, replayed=True)) == json.dumps(comparable(reference, replayed=True))
+    # Nothing that was answered is asked again, listings go on behind their last page.
+    assert there.isdisjoint(again)
+    assert len(again) == VOLUMES * 2 - len(there)
+    assert listed == 16 - pages
+    assert not (tmp_path / ".finops").exists()
+    usage = {call["operation"]: call for call in document["api_usage"]["calls"]}
+    assert usage["get_metric_data"]["billable_units"] == VOLUMES * 2
+    assert document["api_usage"]["predicted"] == reference["api_usage"]["predicted"]
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path) -> Path:
+    """A folder in which a run was killed."""
+    write_checks(tmp_path, TEST)
+    with endpoint(latency=0.05) as started:
+        killed_after(tmp_path, started, "describe_snapshots", 3, signal.SIGKILL)
+    return tmp_path
+
+
+def test_another_selection_is_refused_with_every_difference(interrupted: Path) -> None:
+    with endpoint() as started:
+        env = environment(started.url, interrupted)
+        status, output, _ = audit(
+            interrupted, *RUN, "--finops-resume", "-k", "team", "--finops-regions=us-east-1", env=env
+        )
+        assert status == 4, output
+        assert "the interrupted run was another one" in output
+        assert "rules: then only ebs-lost" in output
+        assert f"targets: then only {ACCOUNT}/eu-west-1" in output
+        other = [arg for arg in RUN if "now" not in arg]
+        status, output, _ = audit(
+            interrupted, *other, "--finops-resume", "--finops-now=2026-11-02T12:00:00Z", env=env
+        )
+        assert status == 4, output
+        assert "clock: then 2026-11-01T12:00:00+00:00, now 2026-11-02T12:00:00+00:00" in output
+        assert started.count("ec2", "describe_volumes") == 0
+        # Refused is not lost; and the clock of the interrupted run holds where none is given.
+        status, output, document = audit(interrupted, *other, "--finops-resume", env=env)
+        assert status == 1, output
+        assert document["scan_timestamp"] == NOW.isoformat()
+
+
+def test_what_is_too_old_is_refused_and_then_removed(interrupted: Path) -> None:
+    (state,) = (interrupted / ".finops").iterdir()
+    document = json.loads((state / "run.json").read_text())
+    (state / "run.json").write_text(json.dumps({**document, "started": "2026-01-01T00:00:00+00:00"}))
+    os.utime(state / "run.json", (0, 0))
+    with endpoint() as started:
+        env = environment(started.url, interrupted)
+        status, output, _ = audit(interrupted, *RUN, "--finops-resume", env=env)
+        assert status == 4, output
+        assert "hours old, more than 24" in output
+        status, output, _ = audit(interrupted, *RUN, env=env)
+        assert status == 1, output
+    assert not (interrupted / ".finops").exists()
+
+
+def test_torn_lines_and_a_page_token_that_died_meanwhile(
+    interrupted: Path, reference: dict[str, Any]
+) -> None:
+    for path in (interrupted / ".finops").rglob("*.jsonl"):
+        data = path.read_bytes()
+        path.write_bytes(data[: -len(data.splitlines()[-1]) // 2])
+    dead = [Fault("error", "ec2", operation, times=1, code="InvalidNextToken") for operation in ("describe_volumes", "describe_snapshots")]  # fmt: skip
+    with endpoint(*dead) as started:
+        env = environment(started.url, interrupted)
+        status, output, document = audit(interrupted, *RUN, "--finops-resume", "-n", "2", env=env)
+    assert status == 1, output
+    assert comparable(document, replayed=True) == comparable(reference, replayed=True)
+
+
+def test_there_is_nothing_to_resume(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    env = environment("http://127.0.0.1:9", tmp_path)
+
+    status, output, _ = audit(tmp_path, *RUN, "--finops-resume", env=env)
+    assert status == 4
+    assert "holds no interrupted run" in output
+
+    status, output, _ = audit(tmp_path, "--finops-demo", "--finops-resume", "checks", env=env)
+    assert status == 4
+    assert "--finops-demo makes none" in output
+
+
+def test_an_account_that_was_blind_for_a_while_is_finished_by_a_resume(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    ended = Fault("expired", "ec2", "describe_volumes", region="us-east-1")
+    with ReplayEndpoint(volumes_estate(), faults=[ended], page_size=2) as started:
+        env = environment(started.url, tmp_path)
+        status, output, _ = audit(tmp_path, *RUN[:4], env=env)
+        assert status == 1, output
+        assert output.splitlines()[-1].endswith("incomplete; --finops-resume asks only for what is missing")
+        started.set_faults()
+        before = started.count("ec2", "describe_volumes", "eu-west-1")
+        status, output, document = audit(tmp_path, *RUN[:4], "--finops-resume", env=env)
+        assert started.count("ec2", "describe_volumes", "eu-west-1") == before
+    assert status == 1, output
+    assert document["complete"] is True
+    assert len(document["findings"]) == 4
+
+
+def test_denials_are_final_and_leave_nothing_behind(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    with ReplayEndpoint(volumes_estate(), faults=[Fault("error", "ec2", "describe_volumes")]) as started:
+        status, output, _ = audit(tmp_path, *RUN[:4], env=environment(started.url, tmp_path))
+    assert status == 7, output
+    assert not (tmp_path / ".finops").exists()
