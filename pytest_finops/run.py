@@ -127,7 +127,7 @@ class AuditRun:
                 raise ConfigError(
                     f"--finops-resume goes on with calls to AWS, and --finops-{name.replace('_', '-')} makes none"
                 )
-        self.state = RunState.resume(self.root)
+        self.state = RunState.resume(self.root, self.started)
         if self.settings.now is None:
             self.now = self.state.now
 
@@ -404,7 +404,7 @@ class AuditRun:
         """Begin the state of this run, or go on with that of the interrupted one, if it is of the same selection."""
         saved = self.settings.save_inventory
         if self.state is None:
-            self.state = RunState.start(self.root, self.id, self.now, self._asked(), saved)
+            self.state = RunState.start(self.root, self.id, self.started, self.now, self._asked(), saved)
         else:
             self.state.agree(self._asked())
             self.state.restore(self.ledger, billed=False)

@@ -49,17 +49,22 @@ class RunState:
 
     @classmethod
     def start(
-        cls, root: Path, run_id: str, now: datetime, selection: Mapping[str, Any], answers: Path | None
+        cls,
+        root: Path,
+        run_id: str,
+        started: datetime,
+        now: datetime,
+        selection: Mapping[str, Any],
+        answers: Path | None,
     ) -> RunState:
-        """Make the folder of a new run, and remove those that are too old to be resumed."""
+        """Make the folder of a run that ``started`` now, by the real clock, and remove what is too old to be resumed."""
         for old in unfinished(root):
-            if _age(old) > MAX_AGE:
+            if _age(old, started) > MAX_AGE:
                 shutil.rmtree(old, ignore_errors=True)
         folder = root / FOLDER / run_id
         # Parents would get the mode of the umask.
         folder.parent.mkdir(exist_ok=True, mode=0o700)
         folder.mkdir(mode=0o700)
-        started = datetime.now(UTC)
         document = {
             "format": FORMAT, "started": started.isoformat(), "now": now.isoformat(),
             "answers": str(answers.absolute()) if answers else None, "selection": dict(selection),
@@ -70,8 +75,8 @@ class RunState:
         return cls(folder, answers or folder, started, now, selection, False, lock)
 
     @classmethod
-    def resume(cls, root: Path) -> RunState:
-        """Take over the newest interrupted run below ``root``.
+    def resume(cls, root: Path, today: datetime) -> RunState:
+        """Take over the newest interrupted run below ``root``; ``today`` is the real clock.
 
         :raises ConfigError: when there is none, or it is too old or cannot be read.
         """
@@ -86,7 +91,7 @@ class RunState:
                 selection, answers = document["selection"], document["answers"]
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise ConfigError(f"--finops-resume: {folder}/run.json cannot be read: {error}") from error
-            age = datetime.now(UTC) - started
+            age = today - started
             if age > MAX_AGE:
                 raise ConfigError(
                     f"--finops-resume: the interrupted run is {age.days * 24 + age.seconds // 3600} hours old, more than "
@@ -172,13 +177,13 @@ def unfinished(root: Path) -> list[Path]:
     return sorted(found, key=lambda folder: (folder / "run.json").stat().st_mtime, reverse=True)
 
 
-def _age(folder: Path) -> timedelta:
+def _age(folder: Path, today: datetime) -> timedelta:
     lock = _locked(folder)
     if lock is None:
         return timedelta(0)
     os.close(lock)
     changed = datetime.fromtimestamp((folder / "run.json").stat().st_mtime, UTC)
-    return datetime.now(UTC) - changed
+    return today - changed
 
 
 def _locked(folder: Path) -> int | None:
