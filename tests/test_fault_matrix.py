@@ -90,7 +90,7 @@ def aws() -> Aws:
     stop = Event()
     made = Aws(
         run_id="x", guard=Guard(), ledger=Ledger(), limiter=Limiter(1e6, stop), stop=stop, threads=4, retry_delay=0,
-        timeouts=(0.3, 0.3),
+        timeouts=(0.7, 0.7),
     )  # fmt: skip
     made.guard.allow((d.service, d.operation) for d, _ in PROTOCOLS.values())
     return made
@@ -134,6 +134,8 @@ def test_no_fault_is_taken_for_health(aws: Aws, endpoint: ReplayEndpoint, name: 
     declaration, _ = PROTOCOLS[protocol]
     everything = [f"one-{index}" for index in range(MEMBERS)]
     for place, (account, page, times) in PLACES.items():
+        if name == "silent" and place not in ("later page", "one account", "once"):
+            continue  # waiting is all that the others would add
         fault = Fault(
             service=declaration.service, operation=declaration.operation, account_id=account, page=page, times=times,
             **FAULTS[name],

@@ -162,6 +162,27 @@ def scan(
     ctx.exit(status)
 
 
+# --- doctor -------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@_with_options
+@click.option(
+    "--format", "format_", type=click.Choice(("table", "json")), default="table", help="How to print"
+)
+@click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def doctor(ctx: click.Context, /, format_: str, pytest_args: tuple[str, ...], **values: Any) -> None:
+    """Find out which of the selected checks the credentials can run, per account, by free calls alone.
+
+    Status 0: all can; 7: some cannot. Paths and pytest options follow --.
+    """
+    from .doctor import main as examine
+
+    args = [arg for option in OPTIONS for arg in _arguments(option, values.get(option.key))]
+    ctx.exit(examine(with_checks([*args, *pytest_args]), format_))
+
+
 # --- report -------------------------------------------------------------------------------------------------------
 
 

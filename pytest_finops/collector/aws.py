@@ -336,10 +336,12 @@ class Aws:
     def pages(
         self, login: Login, account_id: str, region: str, service: str, method: str, params: Mapping[str, Any],
         *, tokens: tuple[str, str] | None, witness: str, after: tuple[int, Answer] | None = None,
+        page_size: int | None = None,
     ) -> Iterator[tuple[Answer, bool]]:  # fmt: skip
         """Yield (answer, is the last) of every page; loops on the token, never on emptiness; each page is verified.
 
-        ``after`` is the number and the answer of a page that is there already: the listing goes on behind it.
+        ``after`` is the number and the answer of a page that is there already: the listing goes on behind it. ``page_size`` is
+        the largest that AWS gives unless a smaller one is asked for.
         """
         import jmespath
 
@@ -363,7 +365,8 @@ class Aws:
                 for name, value in params.items()
             )
         ):
-            request.setdefault(facts.page_size_param, facts.page_size_max)
+            size = facts.page_size_max if page_size is None else min(page_size, facts.page_size_max)
+            request.setdefault(facts.page_size_param, size)
         seen: set[str] = set()
         empty = 0
         for number in itertools.count(after[0] if after else 1):

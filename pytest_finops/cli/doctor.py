@@ -1,0 +1,174 @@
+"""``finops-playbook doctor``: which of the selected checks the credentials can run, found out by free calls alone."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import click
+import pytest
+
+from ..collector.executor import Collector
+from ..collector.probe import Probe
+from ..operations import operation
+from ..plan import is_billable, planned_at
+from ..reports.text import safe
+from ..run import RUN, AuditRun
+
+#: Exit status: some check cannot look.
+BLIND = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What one check can do in one account; ``not_tried`` are calls that nothing free could find out about."""
+
+    rule_id: str
+    account_id: str
+    account: str
+    verdict: Literal["can run", "cannot run", "expected"]
+    reasons: tuple[str, ...] = ()
+    not_tried: tuple[str, ...] = ()
+
+
+class Doctor:
+    """A pytest plugin that asks small questions instead of running the collected checks."""
+
+    def __init__(self) -> None:
+        self.found: list[Diagnosis] | None = None
+        self.calls = 0
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Probe as soon as the plan is made; leave nothing to run."""
+        yield
+        run = session.config.stash.get(RUN, None)
+        if run is None or run.plan is None or not run.plan.checks:
+            return
+        if run.saved is not None:
+            raise pytest.UsageError("doctor asks AWS; a saved inventory answers without credentials")
+        self.found = diagnose(run)
+        self.calls = run.ledger.total_calls
+        # What was probed is not an inventory: no check may judge it.
+        session.items.clear()
+        run.plan.checks.clear()
+        run.rows.clear()
+
+
+def diagnose(run: AuditRun) -> list[Diagnosis]:
+    """Send the smallest page of each free call that the plan declares; say what each check could see."""
+    assert run.plan is not None
+    assert run.discovery is not None
+    run.collected = True
+    run.guard.allow(run.plan.calls)
+    probe = Probe(run._aws(), run.discovery.logins)
+    collector = Collector(probe, run.store, run.ledger, threads=run.settings.max_in_flight, stop=run.stop)
+    free = [cell for cell in run.plan.cells if not is_billable(cell[0])]
+    collector.inventories(free, run.plan.children)
+    return [_of(run, probe, rule_id, account) for rule_id, account in _pairs(run)] + [
+        Diagnosis(
+            rule_id, failed[0], failed[0], "cannot run", (f"{failed[1]} (the account cannot be entered)",)
+        )
+        for failed in ((one.name, one.fault) for one in run.discovery.failed)
+        for rule_id in dict.fromkeys(check.rule.id for check in run.plan.checks)
+    ]
+
+
+def _pairs(run: AuditRun) -> list[tuple[str, str]]:
+    assert run.plan is not None
+    return sorted({
+        (check.rule.id, target.account_id)
+        for check in run.plan.checks if not check.skip for target in check.targets.targets
+    })  # fmt: skip
+
+
+def _of(run: AuditRun, probe: Probe, rule_id: str, account: str) -> Diagnosis:
+    assert run.plan is not None
+    faults: dict[tuple[str, str, str], list[str]] = {}
+    expected = True
+    not_tried: dict[str, None] = {}
+    for check in run.plan.checks:
+        if check.rule.id != rule_id:
+            continue
+        for target in check.targets.targets:
+            if target.account_id != account:
+                continue
+            for declaration in check.inventories:
+                if is_billable(declaration):
+                    not_tried[f"{declaration.call} (billable)"] = None
+                    continue
+                for at in planned_at(declaration, [target], run.targets, run.payer):
+                    cell = run.store.cell(declaration, at)
+                    fault = cell.fault or next(iter(cell.faults.values()), None)
+                    if fault is not None and not declaration.optional:
+                        what = (declaration.call, fault.code, fault.message)
+                        faults.setdefault(what, []).append(at.region)
+                        expected = expected and run.is_expected(at, declaration.service, fault)
+                    elif fault is None and (declaration.name, at.account_id, at.region) not in probe.tried:
+                        not_tried[f"{declaration.call} (nothing there to ask about)"] = None
+            if any(not metric.optional for metric in check.metrics):
+                not_tried["cloudwatch.get_metric_data (billable)"] = None
+    name = next((target.name for target in run.targets if target.account_id == account), account)
+    return Diagnosis(
+        rule_id, account, name or account,
+        "can run" if not faults else "expected" if expected else "cannot run",
+        tuple(_reason(what, regions) for what, regions in faults.items()), tuple(not_tried),
+    )  # fmt: skip
+
+
+def _reason(what: tuple[str, str, str], regions: Sequence[str]) -> str:
+    call, code, message = what
+    action = operation(*call.split(".", 1)).iam_action
+    needs = f", needs {action}" if action else ""
+    places = ", ".join(dict.fromkeys(regions))
+    return f"{call} in {places}: {code}{needs}" + (f" ({message})" if message else "")
+
+
+def main(args: Sequence[str], format_: str) -> int:
+    """Run pytest with ``args`` up to the plan, probe, print; return the exit status."""
+    doctor = Doctor()
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        status = int(pytest.main(["-q", "-p", "no:cacheprovider", *args], plugins=[doctor]))
+    if doctor.found is None:
+        sys.stderr.write(said.getvalue())
+        return status
+    if format_ == "json":
+        click.echo(json.dumps([asdict(one) for one in doctor.found], indent=2, ensure_ascii=False))
+    else:
+        _show(doctor)
+    return BLIND if any(one.verdict == "cannot run" for one in doctor.found) else 0
+
+
+def _show(doctor: Doctor) -> None:
+    assert doctor.found is not None
+    by_account: dict[tuple[str, str], list[Diagnosis]] = {}
+    for one in doctor.found:
+        by_account.setdefault((one.account_id, one.account), []).append(one)
+    for (account_id, name), found in sorted(by_account.items()):
+        click.echo(safe(account_id if name == account_id else f"{name} ({account_id})"))
+        width = max(len(one.rule_id) for one in found)
+        for one in found:
+            click.echo(f"  {one.rule_id:<{width}}  {_words(one)}")
+            for reason in one.reasons:
+                click.echo(f"  {'':<{width}}    {safe(reason)}")
+        untried = dict.fromkeys(call for one in found for call in one.not_tried)
+        if untried:
+            click.echo("  not tried: " + ", ".join(untried))
+    counts: dict[str, Any] = dict.fromkeys(("can run", "expected", "cannot run"), 0)
+    for one in doctor.found:
+        counts[one.verdict] += 1
+    click.echo(
+        f"{counts['can run']} can run, {counts['cannot run']} cannot"
+        + (f", {counts['expected']} expected blind spots" if counts["expected"] else "")
+        + f"; {doctor.calls} free calls, one small page of each in every region"
+    )
+
+
+def _words(one: Diagnosis) -> str:
+    return one.verdict if one.verdict != "expected" else "cannot run, as finops.yaml expects"
