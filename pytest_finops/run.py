@@ -319,7 +319,7 @@ class AuditRun:
                 if self.prediction.upper:
                     say(f"billable: {prediction_line(self.prediction)}")
         if self.state is not None:
-            self.state.restore(self.ledger, billed=True)
+            self.state.restore(self.ledger, early=False)
         if paid:
             collector.inventories(paid, self.plan.children)
         if wanted:
@@ -341,6 +341,11 @@ class AuditRun:
         """Leave out of the plan what Cost Explorer has billed nothing for."""
         assert self.plan is not None
         assert self.discovery is not None
+        if self.state is not None:
+            # The interrupted run has asked and paid.
+            self.pruned = Saved(self.state.answers).pruned()
+            self.plan = plan.build(self.plan.checks, self.targets, self.payer, self.pruned)
+            return
         asked = prune.queries(self.targets, self.payer, bool(self.settings.org))
         limit, cost = self.settings.max_api_cost, prune.predicted(asked).cost
         if cost > limit:
@@ -405,9 +410,14 @@ class AuditRun:
         saved = self.settings.save_inventory
         if self.state is None:
             self.state = RunState.start(self.root, self.id, self.started, self.now, self._asked(), saved)
+            for paid in (entry for entry in self.ledger.entries() if entry.cost):
+                self.state.journal(
+                    service=paid.service, operation=paid.operation, calls=paid.calls, units=paid.billable_units,
+                    cost=paid.cost, retried=paid.retried, throttled=paid.throttled, early=True,
+                )  # fmt: skip
         else:
             self.state.agree(self._asked())
-            self.state.restore(self.ledger, billed=False)
+            self.state.restore(self.ledger, early=True)
         self.ledger.journal = self.state.journal
         return self.state
 
@@ -421,6 +431,7 @@ class AuditRun:
             "calls": sorted({f"{d.call} {canonical(d.params)}" for d, _ in self.plan.cells}),
             "series": sorted({f"{m.namespace} {m.metric_name} {s}" for m, _, _ in self.plan.series for s in m.statistics}),
             "look-back in days": self.plan.period_days,
+            "--finops-prune": self.settings.prune or "",
             "--finops-save-inventory": str(saved.absolute()) if saved else "",
             "clock": self.now.isoformat(),
         }  # fmt: skip

@@ -259,3 +259,24 @@ def test_denials_are_final_and_leave_nothing_behind(tmp_path: Path) -> None:
         status, output, _ = audit(tmp_path, *RUN[:4], env=environment(started.url, tmp_path))
     assert status == 7, output
     assert not (tmp_path / ".finops").exists()
+
+
+def test_what_pruning_asked_and_paid_is_not_asked_again(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    estate = volumes_estate()
+    spent = {"Keys": [ACCOUNT, "us-east-1"], "Metrics": {"UnblendedCost": {"Amount": "12", "Unit": "USD"}, "UsageQuantity": {"Amount": "3", "Unit": "N/A"}}}  # fmt: skip
+    estate.add(ACCOUNT, "global", "ce.get_cost_and_usage", TimePeriod={"Start": "2026-10-02", "End": "2026-11-01"}, Groups=[spent])  # fmt: skip
+    run = (*RUN[:4], "--finops-prune=spend")
+    with ReplayEndpoint(estate, faults=[Fault("expired", "ec2", "describe_volumes")]) as started:
+        env = environment(started.url, tmp_path)
+        status, output, _ = audit(tmp_path, *run, env=env)
+        assert status == 7, output
+        started.set_faults()
+        status, output, document = audit(tmp_path, *run, "--finops-resume", env=env)
+        assert started.count("ce") == 1
+    assert status == 1, output
+    assert {row["region"]: row["outcome"] for row in document["checks"]} == {
+        "eu-west-1": "skipped",
+        "us-east-1": "failed",
+    }
+    assert document["api_usage"]["actual_cost"] == "0.01"

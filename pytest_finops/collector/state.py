@@ -91,13 +91,17 @@ class RunState:
                 selection, answers = document["selection"], document["answers"]
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise ConfigError(f"--finops-resume: {folder}/run.json cannot be read: {error}") from error
+            where = Path(answers) if answers else folder
+            if not (where / "manifest.json").exists():
+                os.close(lock)  # killed before it asked anything
+                continue
             age = today - started
             if age > MAX_AGE:
                 raise ConfigError(
                     f"--finops-resume: the interrupted run is {age.days * 24 + age.seconds // 3600} hours old, more than "
                     f"{MAX_AGE.days * 24}; start anew without --finops-resume"
                 )
-            state = cls(folder, Path(answers) if answers else folder, started, now, selection, True, lock)
+            state = cls(folder, where, started, now, selection, True, lock)
             state._mend()
             return state
         raise ConfigError(
@@ -139,15 +143,15 @@ class RunState:
         finally:
             os.close(handle)
 
-    def restore(self, ledger: Ledger, *, billed: bool) -> None:
-        """Put what the interrupted run sent into ``ledger``: the free calls, or the billed ones."""
+    def restore(self, ledger: Ledger, *, early: bool) -> None:
+        """Put what the interrupted run sent into ``ledger``: what comes before the prediction, or what it predicts."""
         path = self.folder / "ledger.jsonl"
         if not self.resumed or not path.exists():
             return
         for line in path.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
             cost = Decimal(entry.pop("cost"))
-            if bool(cost) == billed:
+            if (entry.pop("early", False) or not cost) == early:
                 ledger.restore(**entry, cost=cost)
 
     def _mend(self) -> None:
