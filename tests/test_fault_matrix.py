@@ -55,13 +55,16 @@ FAULTS: dict[str, dict[str, Any]] = {
     "truncated": {"kind": "truncate"},
     "empty": {"kind": "empty_body"},
     "no-key": {"kind": "missing_key"},
+    "corrupt": {"kind": "corrupt"},
+    "cut-off": {"kind": "abort"},
+    "gateway": {"kind": "gateway"},
     "reset": {"kind": "reset"},
     "silent": {"kind": "hang"},
     "same-token": {"kind": "repeat_token"},
     "empty-page": {"kind": "empty_page_with_token"},
 }  # fmt: skip
 #: Faults that another try cures, when they strike once.
-PASSING = {"throttled", "broken", "expired", "html", "truncated", "empty", "no-key", "reset", "silent", "empty-page"}  # fmt: skip
+PASSING = {"throttled", "broken", "expired", "html", "truncated", "empty", "no-key", "corrupt", "cut-off", "gateway", "reset", "silent", "empty-page"}  # fmt: skip
 #: account, page, how often.
 PLACES: dict[str, tuple[str | None, int | None, int | None]] = {
     "first page": (None, 1, None),

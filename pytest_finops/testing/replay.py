@@ -40,6 +40,9 @@ FaultKind = Literal[
     "partial_data",
     "missing_key",
     "expired",
+    "corrupt",
+    "abort",
+    "gateway",
 ]
 
 # What a service sends on a page when the request names no size.
@@ -256,6 +259,8 @@ class ReplayEndpoint:
                 return kind
             case Fault(kind="html"):
                 return wire.WireResponse(200, (("Content-Type", "text/html"),), _HTML)
+            case Fault(kind="gateway"):
+                return wire.WireResponse(504, (("Content-Type", "text/html"),), _HTML)
             case Fault(kind="error" | "throttle" | "expired"):
                 raise _refusal(fault, request)
         account = self.estate.accounts.get(entry.account_id)
@@ -270,6 +275,13 @@ class ReplayEndpoint:
                 body = body[: len(body) // 2]
             case Fault(kind="empty_body"):
                 body = b""
+            case Fault(kind="corrupt"):
+                middle = len(body) // 2
+                body = body[:middle] + b"\xff" * 16 + body[middle + 16 :]
+            case Fault(kind="abort"):
+                # More is announced than is sent.
+                headers = (*headers, ("Content-Length", str(len(body))))
+                body = body[: len(body) // 2]
         return wire.WireResponse(response.status, headers, body)
 
     def _fault(self, entry: LoggedRequest, page: int) -> Fault | None:
@@ -701,7 +713,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(response.status)
         for name, value in response.headers:
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(response.body)))
+        if all(name != "Content-Length" for name, _ in response.headers):
+            self.send_header("Content-Length", str(len(response.body)))
+        else:
+            self.close_connection = True
         self.end_headers()
         self.wfile.write(response.body)
 
