@@ -774,3 +774,18 @@ def test_botocore_reads_and_writes_every_listing(service: str) -> None:
                 )
                 assert parsed.params == params, (name, protocol)
                 assert (parsed.service, parsed.region) == (service, REGION)
+
+
+def test_a_body_in_chunks_is_read_as_a_proxy_sends_it() -> None:
+    import http.client
+
+    headers = {"Authorization": f"AWS4-HMAC-SHA256 Credential=AKIA{ACCOUNT}TEST/20260101/{REGION}/lambda/aws4_request, SignedHeaders=host, Signature=x"}  # fmt: skip
+    estate = Estate(NOW)
+    estate.account(ACCOUNT, regions=(REGION,))
+    with ReplayEndpoint(estate) as endpoint:
+        connection = http.client.HTTPConnection(endpoint.url.removeprefix("http://"))
+        for _ in range(2):  # what is left unread would be taken for the next request
+            connection.request("GET", "/2015-03-31/functions", iter([]), headers, encode_chunked=True)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b'{"Functions": []}')
+        connection.close()

@@ -693,8 +693,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer one request."""
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
+        body = self._body()
         endpoint = self.server.endpoint
         outcome = endpoint.answer(self.command, self.path, dict(self.headers.items()), body)
         if outcome == "hang":
@@ -704,6 +703,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
         else:
             self._send(outcome)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        # Proxies send even no body in chunks.
+        parts = []
+        while size := int(self.rfile.readline().partition(b";")[0] or b"0", 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return b"".join(parts)
 
     do_GET = do_POST
     do_PUT = do_POST
