@@ -99,6 +99,7 @@ class AuditSession:
         self._ending = ""
         self._nothing_met = self._shipped = self._no_target = False
         self.mistakes: dict[str, None] = {}
+        self._sources: dict[Path, str] = {}
         self._collected: set[str] = set()
         self._undiscovered = self._refused = False
         register_fixtures(config)
@@ -175,11 +176,24 @@ class AuditSession:
             self._mistake(error)
             return None
         self._collected.update(rule.id for rule in rules)
+        for rule in rules:
+            if rule.enabled and not rule.resources and not self._has_test(rule.id, path.parent):
+                self._mistake(
+                    f"{rule.source}: rule {rule.id} has no resources and no test beside or below its file, so it would "
+                    f'never run; write a test with @finops.rule("{rule.id}"), or set enabled: false'
+                )
         if not any(rule.resources for rule in rules):
             return None
         module = RuleFile.from_parent(parent, path=path)
         module.rules = tuple(rule for rule in rules if rule.enabled)
         return module
+
+    def _has_test(self, rule_id: str, folder: Path) -> bool:
+        """Whether a file names the rule: a selection may leave the test itself out."""
+        if folder not in self._sources:
+            files = (path for path in folder.rglob("*.py") if path.is_file())
+            self._sources[folder] = "\n".join(path.read_text("utf-8", "replace") for path in files)
+        return re.search(rf"""["']{re.escape(rule_id)}["']""", self._sources[folder]) is not None
 
     def _is_check_path(self, path: Path) -> bool:
         if "checks" in path.parts:

@@ -285,6 +285,19 @@ def test_unknown_rule_id_names_the_closest(tmp_path: Path) -> None:
     assert "did you mean 'ebs-team'" in output
 
 
+def test_a_rule_that_nothing_tests_is_refused(tmp_path: Path) -> None:
+    write_checks(tmp_path, TEAM.format(body="pass"))
+    (tmp_path / "checks" / "test_team.py").write_text("", encoding="utf-8")
+
+    status, output, _, endpoint = live(tmp_path, "-k", "lost")
+
+    assert status == 4
+    assert (
+        "rule ebs-team has no resources and no test beside or below its file, so it would never run" in output
+    )
+    assert not endpoint.count("ec2", "describe_volumes")
+
+
 def test_no_credentials_is_one_clear_error(tmp_path: Path) -> None:
     write_checks(tmp_path)
     env = environment("http://127.0.0.1:9", tmp_path)
