@@ -183,15 +183,20 @@ def build(
     plan = Plan()
     cells: dict[tuple[Inventory, Target], None] = {}
     series: dict[tuple[Metric, Inventory, Target], None] = {}
+    planned: set[tuple[Declaration, tuple[int, bool]]] = set()
     for check in checks:
         plan.checks.append(check)
         if check.skip:
             continue
         names = {declaration.name: declaration for declaration in check.inventories}
         covered = [target for target in check.targets.targets if not check.is_pruned(target, pruned)]
+        same = (id(check.targets), check.rule.prune)
         for declaration in check.inventories:
-            for target in planned_at(declaration, covered, all_targets, payer):
-                cells[declaration, target] = None
+            # Checks of a large organization share their target set: planning it once is enough.
+            if (declaration, same) not in planned:
+                planned.add((declaration, same))
+                for target in planned_at(declaration, covered, all_targets, payer):
+                    cells[declaration, target] = None
             if declaration.per:
                 parent = names.get(declaration.per)
                 if parent is None:
@@ -210,8 +215,10 @@ def build(
             inventory = names.get(metric.of)
             if inventory is None:
                 raise DeclarationError(f"metric {metric.name}: of={metric.of!r} is not an inventory")
-            for target in planned_at(inventory, covered, all_targets, payer):
-                series[metric, inventory, target] = None
+            if (metric, same) not in planned:
+                planned.add((metric, same))
+                for target in planned_at(inventory, covered, all_targets, payer):
+                    series[metric, inventory, target] = None
             plan.period_days = max(plan.period_days, check.rule.period_days or 14)
     order = sorted(cells, key=lambda cell: (cell[1].account_id, cell[1].region, cell[0].call, cell[0].name))
     plan.cells = order
@@ -229,8 +236,11 @@ def planned_at(
 ) -> list[Target]:
     """Return where ``declaration`` is asked for a check that covers ``targets``."""
     found: dict[Target, None] = {}
+    regional = declaration.level == "region"
     for target in targets:
-        if declaration.level == "region" and target.region == GLOBAL:
+        if regional and target.region != GLOBAL:
+            found[target] = None
+        elif regional:
             for other in all_targets:
                 if other.account_id == target.account_id and other.region != GLOBAL:
                     found[other] = None

@@ -11,7 +11,7 @@ from typing import Any
 from .environments import EnvironmentPolicy, OwnerPolicy
 from .errors import FinopsError
 from .findings import Action, Component, Finding, Note, NotEvaluated, PriceLine, finding_id
-from .resources import Confidence, Environment, Resource, Target
+from .resources import GLOBAL, Confidence, Environment, Resource, Target
 from .rules import Rule
 
 
@@ -52,23 +52,25 @@ class Recorder:
         self._rule = rule
         self._environments = environments
         self._owners = owners
-        self.verdicts: dict[Target, Verdicts] = {target: Verdicts() for target in targets}
+        self._targets = frozenset(targets)
+        self._verdicts: dict[Target, Verdicts] = {}
+
+    def of(self, target: Target) -> Verdicts:
+        """Return what was said about ``target`` so far."""
+        return self._verdicts.get(target) or Verdicts()
 
     def _of(self, resource: Resource) -> Verdicts:
         if not isinstance(resource, Resource):
             raise FinopsError(
                 f"rule {self._rule.id}: {resource!r} is not a resource; report one of an inventory"
             )
-        found = self.verdicts.get(resource.target)
-        if found is None:
-            # A check at account level judges resources of any region of its accounts.
-            for target, verdicts in self.verdicts.items():
-                if target.account_id == resource.account_id and target.region == "global":
-                    return verdicts
-            raise FinopsError(
-                f"rule {self._rule.id}: {resource!r} is not one of the targets that this test looks at"
-            )
-        return found
+        # A check at account level judges resources of any region of its accounts.
+        for target in (resource.target, Target(resource.account_id, GLOBAL)):
+            if target in self._targets:
+                return self._verdicts.setdefault(target, Verdicts())
+        raise FinopsError(
+            f"rule {self._rule.id}: {resource!r} is not one of the targets that this test looks at"
+        )
 
     def report(
         self,

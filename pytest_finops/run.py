@@ -38,7 +38,7 @@ from .collector.ledger import Ledger
 from .collector.limiter import Limiter
 from .collector.saved import Saved, Writer, canonical
 from .collector.state import CURABLE, Recorded, Resumed, RunState
-from .collector.store import Store, series_key
+from .collector.store import Store, Troubles, series_key
 from .environments import EnvironmentPolicy, OwnerPolicy
 from .errors import BlindTargets, ConfigError, FindingsFound
 from .exemptions import match_blind_spot, parse_exemptions, parse_expected_blind_spots
@@ -46,7 +46,7 @@ from .findings import Finding, NotEvaluated, cents
 from .gate import Limits
 from .plan import Check, Plan, is_billable
 from .predictions import PredictedCall, Prediction
-from .recorder import BoundRule, Recorder
+from .recorder import BoundRule, Recorder, Verdicts
 from .resources import GLOBAL, Target
 from .results import Row
 from .targets import Discovery
@@ -86,13 +86,14 @@ class AuditRun:
         self.guard = Guard()
         self.ledger = Ledger()
         self.store = Store()
+        self._troubles: Troubles | None = None
+        self._troubled: dict[Check, bool] = {}
         self.discovery: Discovery | None = None
         self.plan: Plan | None = None
         self.checks: dict[str, Check] = {}
         self.rows: dict[tuple[str, str, str], Row] = {}
         #: Ids of every rule there is, selected or not; asked for once, by the audit.
         self.known_rules: Callable[[], Collection[str]] = lambda: {key[0] for key in self.rows}
-        self.expected_rows: dict[tuple[str, str, str], None] = {}
         self.said: list[str] = []
         self.ordinary_failed = 0
         self.audit: Audit | None = None
@@ -467,15 +468,34 @@ class AuditRun:
 
     # --- judging one item ---------------------------------------------------------------------------------------------
 
+    @property
+    def troubles(self) -> Troubles:
+        """Where answers are missing; final, as nothing is collected while checks run."""
+        if self._troubles is None:
+            self._troubles = self.store.troubles()
+        return self._troubles
+
+    def troubled(self, check: Check) -> bool:
+        """Whether anything that ``check`` declares lacks an answer on any target."""
+        if check not in self._troubled:
+            self._troubled[check] = self.troubles.touch((*check.inventories, *check.metrics))
+        return self._troubled[check]
+
     def blindness(self, check: Check, target: Target) -> list[tuple[str, str, Fault]]:
         """Return (service, operation, fault) of everything that blinds ``check`` on ``target``; metrics of non-subjects too."""
         from .plan import planned_at
 
         found: list[tuple[str, str, Fault]] = []
+        troubles = self.troubles
+        if not self.troubled(check):
+            return found
         for declaration in check.inventories:
-            if declaration.optional:
+            bad = troubles.cells.get(declaration)
+            if declaration.optional or not bad:
                 continue
             for at in planned_at(declaration, [target], self.targets, self.payer):
+                if at not in bad:
+                    continue
                 cell = self.store.cell(declaration, at)
                 fault = cell.fault
                 if fault is None and cell.faults and declaration.per not in {s.name for s in check.subjects}:
@@ -488,7 +508,7 @@ class AuditRun:
                     found.append((declaration.service, declaration.operation, fault))
         for metric in check.metrics:
             inventory = next(i for i in check.inventories if i.name == metric.of)
-            if metric.optional:
+            if metric.optional or (metric.namespace, metric.metric_name) not in troubles.metrics:
                 continue
             faults = []
             asked = 0
@@ -511,6 +531,8 @@ class AuditRun:
         from .plan import planned_at
 
         found: dict[str, str] = {}
+        if not self.troubled(check):
+            return found
         subjects = {subject.name for subject in check.subjects}
         for declaration in check.inventories:
             if declaration.per in subjects and not declaration.optional:
@@ -519,6 +541,8 @@ class AuditRun:
                         found[parent] = f"{declaration.call}: {fault}"
         for metric in check.metrics:
             if metric.of not in subjects or metric.optional:
+                continue
+            if (metric.namespace, metric.metric_name) not in self.troubles.metrics:
                 continue
             inventory = next(i for i in check.inventories if i.name == metric.of)
             for at in planned_at(inventory, [target], self.targets, self.payer):
@@ -575,11 +599,15 @@ class AuditRun:
 
         ``changed`` is what the hook makes of a finding, before exemptions and baseline act on it.
         """
-        verdicts = recorder.verdicts[target]
+        verdicts = recorder.of(target)
         faults = self.resource_faults(check, target)
         gone = self.gone(check, target)
         unseen = {**gone, **faults}
         subjects = self.subject_ids(check, target)
+        if not subjects and not faults and verdicts == Verdicts():
+            return Row(
+                rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome="passed"
+            )
         missing = {
             **verdicts.not_evaluated,
             **{rid: NotEvaluated(rid, reason, fault=rid in faults) for rid, reason in unseen.items()},
@@ -596,7 +624,7 @@ class AuditRun:
         notes += said.notes
         accepted = list(said.accepted)
         idle = {id(entry) for entry in (*said.expired, *said.unmatched)}
-        judged = len(subjects) - len({rid for rid in missing if rid in set(subjects)})
+        judged = len(subjects) - len(missing.keys() & set(subjects))
         outcome, reason = self._outcome(findings, judged, missing, len(subjects))
         return Row(
             rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome=outcome, reason=reason,
@@ -648,7 +676,6 @@ class AuditRun:
         for check in checks:
             for target in check.targets.targets:
                 key = (check.rule.id, target.account_id, target.region)
-                self.expected_rows[key] = None
                 self.rows.setdefault(key, Row(rule_id=key[0], account_id=key[1], region=key[2]))
         for one in self.discovery.failed if self.discovery else ():
             for rule_id in (
@@ -669,7 +696,7 @@ class AuditRun:
         for check in self.plan.checks if self.plan and self.collected else ():
             if check.skip:
                 continue
-            for target in check.targets.targets:
+            for target in check.targets.targets if self.troubled(check) else ():
                 if check.is_pruned(target, self.pruned):
                     continue
                 for service, operation, fault in self.blindness(check, target):
@@ -722,6 +749,8 @@ class AuditRun:
                     reason=row.reason, evaluated=row.evaluated, findings=len(row.findings), not_evaluated=row.not_evaluated,
                 )
                 for row in rows
+                # Where nothing stood there is nothing to say: 850,000 rows in a large organization.
+                if row.outcome != "passed" or row.evaluated or row.findings or row.notes or row.accepted
             ),
             blind_spots=spots, accepted=tuple(entry for row in rows for entry in row.accepted),
             api_usage=ApiUsage(

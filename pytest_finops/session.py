@@ -29,6 +29,7 @@ from .results import Parcel, Row, dumps, loads
 from .rulebook import Rulebook, shipped_checks
 from .rules import Rule
 from .run import RUN, AuditRun, blind_message, findings_message
+from .targets import TargetSet
 
 NO_TARGET = (
     "these tests audit AWS and no target is named: add --finops-profile=PROFILE, --finops-role=ARN, "
@@ -100,6 +101,7 @@ class AuditSession:
         self._nothing_met = self._shipped = self._no_target = False
         self.mistakes: dict[str, None] = {}
         self._sources: dict[Path, str] = {}
+        self._sets: dict[str, list[TargetSet]] = {}
         self._collected: set[str] = set()
         self._undiscovered = self._refused = False
         register_fixtures(config)
@@ -227,7 +229,10 @@ class AuditSession:
         if not self._discover():
             return
         group = resolving.grouping(self.run.targets, self.settings.group)
-        sets = resolving.target_sets(self.run.targets, group, subjects[0].level, self.run.payer)
+        level = subjects[0].level
+        if level not in self._sets:
+            self._sets[level] = resolving.target_sets(self.run.targets, group, level, self.run.payer)
+        sets = self._sets[level]
         if not sets:
             return  # another shard's: left out with the other deselected checks
         metafunc.parametrize(
@@ -749,12 +754,13 @@ class AuditSession:
             report.longrepr = str(error)
         _disarm(report)
         if call.when == "teardown":
-            report.finops = dumps(
-                Parcel(
-                    tuple(self._ended(check, state, report)),
-                    tuple(self.run.prices.export_usage()) if self.worker else (),
-                )
+            parcel = Parcel(
+                tuple(self._ended(check, state, report)),
+                tuple(self.run.prices.export_usage()) if self.worker else (),
             )
+            # Text only where it travels: a large organization has thousands of rows an item.
+            report.finops = dumps(parcel) if self.worker else parcel
+            state.rows.clear()
         return report
 
     @staticmethod
@@ -769,6 +775,7 @@ class AuditSession:
 
     def _ended(self, check: Check, state: ItemState, report: pytest.TestReport) -> list[Row]:
         rows = []
+        erred = any(row.outcome == "error" for row in state.rows.values())
         for target in check.targets.targets:
             row = state.rows.get(target)
             if row is None:
@@ -779,11 +786,7 @@ class AuditSession:
                     outcome="skipped" if state.skip else "error",
                     reason=state.skip or "the test ended before it judged this target",
                 )
-            elif (
-                report.failed
-                and row.outcome != "error"
-                and not any(r.outcome == "error" for r in state.rows.values())
-            ):
+            elif report.failed and row.outcome != "error" and not erred:
                 row = replace(row, outcome="error", reason="a fixture of the check failed in teardown")
             rows.append(row)
         return rows
@@ -800,9 +803,11 @@ class AuditSession:
         """Take the rows of an item that pytest saw to its end."""
         if self.worker:
             return
-        text = getattr(report, "finops", None)
-        if text is not None:
-            parcel = loads(text)
+        sent = getattr(report, "finops", None)
+        if sent is not None:
+            # Taken off the report, which pytest keeps to the end.
+            del report.finops
+            parcel = loads(sent) if isinstance(sent, str) else sent
             self.run.take(parcel.rows)
             self.run.merge_prices(parcel.prices)
         elif (

@@ -10,7 +10,7 @@ from .collector.store import Cell, Points, Store, series_key
 from .declare import Declaration, Inventory, Metric
 from .errors import PlanError
 from .metrics import Series
-from .resources import Resource, Target
+from .resources import GLOBAL, Resource, Target
 
 if TYPE_CHECKING:
     import pytest
@@ -43,6 +43,13 @@ class Scope:
         self.payer = payer
         self.period_days = period_days
         self.cache: dict[Any, Any] = {}
+        self._by_account: dict[str, list[Target]] = {}
+        for target in self.targets:
+            self._by_account.setdefault(target.account_id, []).append(target)
+
+    def at(self, target: Target) -> list[Target]:
+        """Return the visible targets that belong to ``target``: itself, and its account where a check looks at that."""
+        return [t for t in self._by_account.get(target.account_id, ()) if t == target or t.region == GLOBAL]
 
     def cells(self, declaration: Inventory, targets: Sequence[Target] | None = None) -> Iterator[Cell]:
         """Yield the distinct cells of ``declaration`` that the item may see."""
@@ -54,11 +61,9 @@ class Scope:
                     yield self.store.cell(declaration, at)
 
     def _cells_at(self, declaration: Inventory, target: Target) -> list[Target]:
-        from .resources import GLOBAL
-
         if declaration.level == "region" and target.region == GLOBAL:
             # A check at account level reads the regional inventories of all its regions.
-            return [t for d, t in self.store.cells if d is declaration and t.account_id == target.account_id]
+            return self.store.regions(declaration, target.account_id)
         return [at_level(target, declaration.level, self.payer)]
 
 
@@ -120,14 +125,7 @@ class InventoryView(_View, Sequence[Any]):
 
     def at(self, target: Target) -> InventoryView:
         """Return the view narrowed to one target: look-ups belong to the account and region of their resource."""
-        visible = [
-            t
-            for t in self._scope().targets
-            if t == target or (t.account_id == target.account_id and t.region == "global")
-        ]
-        return InventoryView(
-            self._run, self._declaration, visible or [target] if target in self._scope().targets else visible
-        )
+        return InventoryView(self._run, self._declaration, self._scope().at(target))
 
     def by(self, attribute: str) -> Mapping[Any, list[Any]]:
         """Return the resources indexed by one attribute; the index is cached for the running check."""

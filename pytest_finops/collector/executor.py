@@ -524,7 +524,9 @@ class Collector:
             finally:
                 with self._done:
                     self._open -= 1
-                    self._done.notify_all()
+                    # Only the end wakes the main thread; it looks at progress by itself.
+                    if self._open == 0 or self._crash is not None:
+                        self._done.notify_all()
 
 
 def requests_for(child: Inventory, parents: Sequence[Any]) -> list[tuple[dict[str, Any], tuple[str, ...]]]:

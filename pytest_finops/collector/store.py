@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from ..declare import Inventory, Metric
+from ..declare import Declaration, Inventory, Metric
 from ..resources import Target
 from .faults import Fault
 
@@ -74,6 +74,23 @@ class Points:
         return tuple(self.values[first : bisect_left(self.times, end.timestamp())])
 
 
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """What did not answer completely: the targets of each inventory, and metrics by (namespace, name)."""
+
+    cells: Mapping[Inventory, Collection[Target]]
+    metrics: Collection[tuple[str, str]]
+
+    def touch(self, declarations: Iterable[Declaration]) -> bool:
+        """Whether any of ``declarations`` lacks anything anywhere."""
+        return any(
+            one in self.cells
+            if isinstance(one, Inventory)
+            else (one.namespace, one.metric_name) in self.metrics
+            for one in declarations
+        )
+
+
 class Store:
     """Everything that checks judge: no check reads anything else."""
 
@@ -83,6 +100,26 @@ class Store:
         self.metric_faults: dict[tuple[Metric, Target], Fault] = {}
         self.said: dict[str, None] = {}
         self.window: tuple[datetime, datetime] | None = None
+        self._places: dict[tuple[Inventory, str], list[Target]] = {}
+        self._places_of = 0
+
+    def troubles(self) -> Troubles:
+        """Return where answers are missing, once collection is over: most checks and targets need no closer look."""
+        cells: dict[Inventory, set[Target]] = {}
+        for (declaration, target), cell in self.cells.items():
+            if cell.fault is not None or cell.faults or cell.partial or not cell.done:
+                cells.setdefault(declaration, set()).add(target)
+        metrics = {(key[0], key[1]) for (_, key), points in self.series.items() if points.fault is not None}
+        return Troubles(cells, metrics)
+
+    def regions(self, declaration: Inventory, account_id: str) -> list[Target]:
+        """Return the targets of an account at which ``declaration`` was collected."""
+        if self._places_of != len(self.cells):
+            self._places.clear()
+            for one, target in self.cells:
+                self._places.setdefault((one, target.account_id), []).append(target)
+            self._places_of = len(self.cells)
+        return self._places.get((declaration, account_id), [])
 
     def cell(self, declaration: Inventory, target: Target) -> Cell:
         """Return the cell; a call that nobody planned is a fault, never an empty inventory."""

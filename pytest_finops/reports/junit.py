@@ -18,8 +18,8 @@ def properties(
     """
     return [
         ("finops_rule", safe(rule_id)),
-        ("finops_account", ",".join(sorted({safe(account) for account, _ in targets}))),
-        ("finops_region", ",".join(sorted({safe(region) for _, region in targets}))),
+        ("finops_account", ",".join(sorted(map(safe, {account for account, _ in targets})))),
+        ("finops_region", ",".join(sorted(map(safe, {region for _, region in targets})))),
         ("finops_findings", str(findings)),
         ("finops_savings", plain(cents(savings))),
     ]

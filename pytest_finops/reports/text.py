@@ -25,8 +25,12 @@ _SELECTORS = dict.fromkeys((0xFE0E, 0xFE0F))
 
 def safe(text: object, limit: int | None = None) -> str:
     """Return ``text`` as one line without escapes, control, bidi or invisible characters, cut to ``limit``."""
+    raw = str(text)
+    if raw.isascii() and raw.isprintable():
+        # Nearly everything: ids, regions, numbers.
+        return _cut(" ".join(raw.split()), limit)
     kept = []
-    for char in _ESCAPES.sub("", str(text)):
+    for char in _ESCAPES.sub("", raw):
         kind = unicodedata.category(char)
         if char.isspace():
             kept.append(" ")
@@ -34,7 +38,10 @@ def safe(text: object, limit: int | None = None) -> str:
             kept.append("\N{REPLACEMENT CHARACTER}")
         elif kind not in ("Cc", "Cf"):
             kept.append(char)
-    line = " ".join("".join(kept).split())
+    return _cut(" ".join("".join(kept).split()), limit)
+
+
+def _cut(line: str, limit: int | None) -> str:
     if limit is not None and len(line) > limit:
         return line[: max(limit - 1, 0)] + "…"
     return line
