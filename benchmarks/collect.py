@@ -74,19 +74,17 @@ def compare(server: Server, folder: Path, given: argparse.Namespace) -> int:
     starts = [run(audit(*live, "--co"), env, folder) for _ in range(given.runs)]
     for one in starts:
         print(f"  {one}")
-    print("bare fetch of the same requests (fetch alone, imports not counted):")
+    print("bare fetch of the same requests (whole process; the fetch alone in brackets):")
     bare = []
     for threads in (8, 16, 32, 64):
         for _ in range(given.runs):
             done = run([sys.executable, HERE / "bare_fetch.py", log, server.url, str(threads)], env, folder)
-            bare.append(json.loads(done.output.splitlines()[-1]))
-            print(
-                f"  {bare[-1]['wall']:7.2f} s wall {bare[-1]['cpu']:7.2f} s CPU  {bare[-1]['requests']} requests, "
-                f"{threads} threads (whole process {done.wall:.2f} s)"
-            )
+            alone = json.loads(done.output.splitlines()[-1])
+            bare.append((threads, done.wall))
+            print(f"  {done}  {threads} threads ({alone['wall']:.2f} s wall, {alone['cpu']:.2f} s CPU)")
     # The median of each thread count, then the best of them.
     by_threads = {
-        threads: sorted(b["wall"] for b in bare if b["threads"] == threads)[given.runs // 2]
+        threads: sorted(wall for one, wall in bare if one == threads)[given.runs // 2]
         for threads in (8, 16, 32, 64)
     }
     best = min(by_threads.values())

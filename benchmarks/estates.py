@@ -49,8 +49,8 @@ class Mix:
 
 
 SAMPLE = Mix(
-    instances=160, volumes=330, snapshots=400, databases=30, balancers=16, classic=2, addresses=30, gateways=4,
-    images=50, templates=20, vpcs=6, subnets=36, route_tables=24,
+    instances=160, volumes=340, snapshots=400, databases=30, balancers=6, classic=1, addresses=30, gateways=4,
+    images=50, templates=20, vpcs=6, subnets=36, route_tables=25, old_snapshots=2,
 )  # fmt: skip
 #: One of 40 targets: together 6,000 instances, 30,000 volumes, 45,000 snapshots, 1,000 databases, 2,000 load balancers.
 LARGE = Mix(

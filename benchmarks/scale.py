@@ -44,7 +44,7 @@ def resources(folder: Path, latency: str) -> int:
     """Audit 100,000 resources twice: the first run warms the server's answers."""
     report = folder / "audit.json"
     profiles = ",".join(f"bench{n}" for n in range(1, 11))
-    with serving("large", "--latency", latency) as server:
+    with serving("large", "--latency", latency, "--throttle") as server:
         env = environment(folder, server.url, accounts=10)
         command = audit(
             "--finops-profile", profiles, "--finops-prices", "offline", "--finops-max-api-cost", "5",
@@ -61,7 +61,8 @@ def resources(folder: Path, latency: str) -> int:
     slowest = max(waits, key=lambda key: waits[key])
     document = json.loads(report.read_text())
     print(
-        f"  {asked['requests']} requests, at most {asked['in_flight']} in flight, server {spent:.1f} s CPU, the limiter "
+        f"  {asked['requests']} requests, {asked['throttled']} throttled at AWS's published rates, at most "
+        f"{asked['in_flight']} in flight, server {spent:.1f} s CPU, the limiter "
         f"requires {max(0.0, waits[slowest]):.1f} s ({slowest}), {len(document['findings'])} findings, "
         f"audit file {report.stat().st_size / 1e6:.1f} MB, complete {document['complete']}"
     )

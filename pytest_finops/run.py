@@ -404,6 +404,7 @@ class AuditRun:
         return Collector(
             source, self.store, self.ledger, threads=self.settings.max_in_flight, stop=self.stop, progress=progress,
             max_cost=self.settings.max_api_cost if live else None,
+            limiter=self._aws().limiter if live else None,
         )  # fmt: skip
 
     def _open_state(self) -> RunState:
@@ -559,6 +560,8 @@ class AuditRun:
         """Return the subject resources that were deleted while the run looked at them, each with AWS's words."""
         from .plan import planned_at
 
+        if not self.troubled(check):
+            return {}
         subjects = {subject.name for subject in check.subjects}
         return {
             parent: f"gone since it was listed: {fault.code}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,6 +23,7 @@ from ..resources import GLOBAL, Target
 from .aws import Answer, Aws, Login
 from .faults import CallFault, Fault
 from .ledger import Ledger
+from .limiter import Bucket, Limiter, NotYet
 from .saved import Saved
 from .store import Cell, Moment, Points, SeriesKey, Store, series_key
 
@@ -243,7 +247,7 @@ class Collector:
     def __init__(
         self, source: Source, store: Store, ledger: Ledger, *, threads: int, stop: threading.Event,
         progress: Callable[[int, int], None] | None = None,
-        max_cost: Decimal | None = None,
+        max_cost: Decimal | None = None, limiter: Limiter | None = None,
     ) -> None:  # fmt: skip
         self._source = source
         self.store = store
@@ -254,7 +258,10 @@ class Collector:
         self._max_cost = max_cost
         self._lock = threading.RLock()
         self._done = threading.Condition(self._lock)
+        self._limiter = limiter
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._delayed: list[tuple[float, int, Callable[[], None]]] = []
+        self._turns = itertools.count()
         self._open = 0
         self._total = 0
         self._crash: BaseException | None = None
@@ -321,9 +328,21 @@ class Collector:
         for index, (params, parents) in enumerate(requests):
             self._submit(lambda i=index, p=params, n=parents: self._fetch(run, i, p, n))  # type: ignore[misc]
 
-    def _fetch(self, run: _Run, index: int, params: dict[str, Any], parents: tuple[str, ...]) -> None:
+    def _fetch(
+        self, run: _Run, index: int, params: dict[str, Any], parents: tuple[str, ...], token: Bucket | None = None
+    ) -> None:  # fmt: skip
+        """Read a call; where its first request has to wait for the limiter, the thread is free until then."""
+        try:
+            self._ask(run, index, params, parents, token)
+        except NotYet as later:
+            held = later.bucket
+            self._later(later.delay, lambda: self._fetch(run, index, params, parents, held))
+
+    def _ask(
+        self, run: _Run, index: int, params: dict[str, Any], parents: tuple[str, ...], token: Bucket | None
+    ) -> None:  # fmt: skip
         cell = self.store.cells[run.declaration, run.target]
-        fault = self._read(run, index, params)
+        fault = self._read(run, index, params, token)
         if fault is not None and fault.kind == "dead_token":
             # The token of a later page has died: once more from the first page.
             with self._lock:
@@ -348,7 +367,9 @@ class Collector:
         if finished:
             self._finish(run)
 
-    def _read(self, run: _Run, index: int, params: dict[str, Any]) -> Fault | None:
+    def _read(
+        self, run: _Run, index: int, params: dict[str, Any], token: Bucket | None = None
+    ) -> Fault | None:
         """Read one request page by page; return why it did not answer to its end."""
         declaration, target = run.declaration, run.target
         cell = self.store.cells[declaration, target]
@@ -358,7 +379,10 @@ class Collector:
             answers = self._source.pages(target, declaration, params)
             for number in itertools.count(1):
                 self._reserve(price)
-                found = next(answers, None)
+                # Only before a first page can all of it be left for later; what was paid for waits where it is.
+                free = number == 1 and not price
+                with self._limiter.turn(token) if self._limiter is not None and free else nullcontext():
+                    found = next(answers, None)
                 if found is None:
                     break
                 answer, last = found
@@ -480,6 +504,21 @@ class Collector:
             self._total += 1
         self._tasks.put(task)
 
+    def _later(self, delay: float, task: Callable[[], None]) -> None:
+        with self._done:
+            self._open += 1
+            heapq.heappush(self._delayed, (time.monotonic() + delay, next(self._turns), task))
+            self._done.notify_all()
+
+    def _wake(self) -> float:
+        """Hand over the tasks whose time has come; return the seconds until the next look."""
+        while self._delayed:
+            rest = self._delayed[0][0] - time.monotonic()
+            if rest > 0 and not self._stop.is_set():
+                return min(rest, 0.2)
+            self._tasks.put(heapq.heappop(self._delayed)[2])
+        return 0.2
+
     def _run(self, jobs: Sequence[Callable[[], None]]) -> None:
         """Run jobs and all that they submit; threads are daemons, so that an interrupt ends the process at once."""
         if not jobs:
@@ -497,7 +536,7 @@ class Collector:
         try:
             with self._done:
                 while self._open and self._crash is None:
-                    self._done.wait(0.2)
+                    self._done.wait(self._wake())
                     self._progress(self._total - self._open, self._total)
         except KeyboardInterrupt:
             self._stop.set()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+
+#: Seconds that are not worth doing something else.
+SHORT = 0.02
 
 #: Requests that are under way when AWS says "too much" all hear it: seconds in which that counts once.
 _ONE_SAYING = 1.0
@@ -56,6 +60,15 @@ class Bucket:
                 self._rate = min(self._full_rate, self._rate + self._full_rate / _RECOVERY)
 
 
+class NotYet(Exception):
+    """A request has its token, but may be sent only in ``delay`` seconds: its thread can do something else meanwhile."""
+
+    def __init__(self, delay: float, bucket: Bucket) -> None:
+        super().__init__(delay)
+        self.delay = delay
+        self.bucket = bucket
+
+
 class Limiter:
     """One bucket per key, made on first use at ``factor`` of the published rate."""
 
@@ -64,6 +77,7 @@ class Limiter:
         self._stop = stop
         self._buckets: dict[Hashable, Bucket] = {}
         self._lock = threading.Lock()
+        self._local = threading.local()
 
     def bucket(self, key: Hashable, rate: float, burst: float) -> Bucket:
         """Return the bucket of ``key``."""
@@ -73,8 +87,29 @@ class Limiter:
                 found = self._buckets[key] = Bucket(rate * self._factor, burst * self._factor)
             return found
 
+    @contextmanager
+    def turn(self, token: Bucket | None) -> Iterator[None]:
+        """Let the first request of the block come back later (NotYet) instead of blocking its thread.
+
+        ``token`` is the bucket of which a token was taken for it before.
+        """
+        self._local.token, self._local.first = token, True
+        try:
+            yield
+        finally:
+            self._local.token, self._local.first = None, False
+
     def wait(self, bucket: Bucket) -> None:
-        """Block until a request may be sent, or the run is stopped."""
+        """Block until a request may be sent, or the run is stopped.
+
+        :raises NotYet: for the first request of a :meth:`turn` that would block for long.
+        """
+        token, first = getattr(self._local, "token", None), getattr(self._local, "first", False)
+        self._local.token, self._local.first = None, False
+        if token is bucket:
+            return
         delay = bucket.reserve()
+        if first and delay > SHORT:
+            raise NotYet(delay, bucket)
         if delay:
             self._stop.wait(delay)
