@@ -36,6 +36,16 @@ def check(settings: Settings) -> None:
             )
     if settings.save_inventory and (reason := why_not(settings.save_inventory / "manifest.json")):
         problems.add("--finops-save-inventory", f"{reason}; name a directory that can be written")
+    if (
+        settings.save_inventory
+        and (settings.save_inventory / "manifest.json").exists()
+        and not settings.resume
+    ):
+        problems.add(
+            "--finops-save-inventory",
+            f"{shorten(settings.save_inventory)} holds a saved inventory already, and two would mix; "
+            "name another directory, or remove it",
+        )
     if settings.baseline and settings.update_baseline and (reason := why_not(settings.baseline)):
         problems.add("--finops-baseline", f"{reason}; name a file that can be written")
     problems.raise_any()

@@ -411,7 +411,7 @@ class AuditRun:
         """Begin the state of this run, or go on with that of the interrupted one, if it is of the same selection."""
         saved = self.settings.save_inventory
         if self.state is None:
-            self.state = RunState.start(self.root, self.id, self.started, self.now, self._asked(), saved)
+            self.state = self._start_state(saved)
             for paid in (entry for entry in self.ledger.entries() if entry.cost):
                 self.state.journal(
                     service=paid.service, operation=paid.operation, calls=paid.calls, units=paid.billable_units,
@@ -422,6 +422,15 @@ class AuditRun:
             self.state.restore(self.ledger, early=True)
         self.ledger.journal = self.state.journal
         return self.state
+
+    def _start_state(self, saved: Path | None) -> RunState:
+        """Begin a state here, or where nobody finds it again if nothing can be written here."""
+        asked = self._asked()
+        try:
+            return RunState.start(self.root, self.id, self.started, self.now, asked, saved)
+        except OSError as error:
+            self.said.append(f"this run could not be resumed if it were interrupted: {error}")
+            return RunState.start(self._temporary(), self.id, self.started, self.now, asked, saved)
 
     def _asked(self) -> dict[str, Any]:
         """Return what decides which calls a run makes: what an interrupted run must have in common."""

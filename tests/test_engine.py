@@ -298,6 +298,30 @@ def test_a_rule_that_nothing_tests_is_refused(tmp_path: Path) -> None:
     assert not endpoint.count("ec2", "describe_volumes")
 
 
+def test_a_saved_inventory_is_not_written_over_another(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    live(tmp_path, "--finops-save-inventory=saved")
+    before = {path: path.read_bytes() for path in (tmp_path / "saved").rglob("*") if path.is_file()}
+
+    status, output, _, endpoint = live(tmp_path, "--finops-save-inventory=saved")
+
+    assert status == 4
+    assert "--finops-save-inventory: saved holds a saved inventory already, and two would mix" in output
+    assert not endpoint.count()
+    assert {path: path.read_bytes() for path in (tmp_path / "saved").rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_cannot_be_written_to_costs_the_resume_alone(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    (tmp_path / ".finops").write_text("in the way", encoding="utf-8")
+
+    status, output, document, _ = live(tmp_path)
+
+    assert status == 1, output
+    assert len(document["findings"]) == 4
+    assert "could not be resumed" in json.dumps(document["warnings"])
+
+
 def test_no_credentials_is_one_clear_error(tmp_path: Path) -> None:
     write_checks(tmp_path)
     env = environment("http://127.0.0.1:9", tmp_path)
