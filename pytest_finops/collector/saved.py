@@ -98,14 +98,18 @@ class Writer:
     ) -> None:
         """Write metric series, empty ones too, and see them to the disk: they were paid for."""
         lines = []
+        # The series of a batch share their hours: each hour is written out once.
+        hours: dict[int, list[str]] = {}
         for key, points in found.items():
             namespace, name, dimensions, statistic, period = key
+            if id(points.times) not in hours:
+                hours[id(points.times)] = [when.isoformat() for when, _ in points.pairs()]
             lines.append({
                 "namespace": namespace, "metric_name": name, "dimensions": dict(dimensions), "statistic": statistic,
                 "period": period, "unit": None, "start": start.isoformat(), "end": end.isoformat(),
                 "status": "complete" if points.fault is None else "partial",
                 "error": None if points.fault is None else {"code": points.fault.code, "message": points.fault.message},
-                "points": [[when.isoformat(), value] for when, value in points.pairs()],
+                "points": list(zip(hours[id(points.times)], points.values, strict=True)),
             })  # fmt: skip
         self._lines(target, "metrics.jsonl", lines, durable=True)
 
