@@ -280,3 +280,17 @@ def test_what_pruning_asked_and_paid_is_not_asked_again(tmp_path: Path) -> None:
         "us-east-1": "failed",
     }
     assert document["api_usage"]["actual_cost"] == "0.01"
+
+
+def test_a_run_that_was_refused_for_its_price_goes_on_with_a_higher_limit(tmp_path: Path) -> None:
+    write_checks(tmp_path, TEST)
+    with endpoint() as started:
+        env = environment(started.url, tmp_path)
+        status, output, _ = audit(tmp_path, *RUN, "--finops-max-api-cost=0.0001", env=env)
+        assert status == 4, output
+        before = started.count("ec2", "describe_volumes")
+        status, output, document = audit(tmp_path, *RUN, "--finops-resume", env=env)
+        assert status == 1, output
+        assert started.count("ec2", "describe_volumes") == before
+    assert document["complete"] is True
+    assert not (tmp_path / ".finops").exists()
