@@ -451,7 +451,7 @@ class AuditRun:
         """Remove the state of a run that is done; return whether it stays, for --finops-resume."""
         if self.state is None:
             return False
-        faults = [cell.fault for cell in self.store.cells.values()]
+        faults = [cell.fault or cell.cut for cell in self.store.cells.values()]
         faults += [fault for cell in self.store.cells.values() for fault in cell.faults.values()]
         faults += [points.fault for points in self.store.series.values()]
         kept = interrupted or self.state_open or any(fault and fault.kind in CURABLE for fault in faults)
@@ -510,6 +510,8 @@ class AuditRun:
                 fault = cell.fault
                 if fault is None and cell.faults and declaration.per not in {s.name for s in check.subjects}:
                     fault = next(iter(cell.faults.values()))
+                if fault is None and cell.cut is not None and declaration not in check.subjects:
+                    fault = cell.cut
                 if fault is None and cell.partial and declaration not in check.subjects:
                     fault = Fault(
                         "partial", "Bounded", f"only the first {declaration.max_resources} were read"
@@ -535,6 +537,17 @@ class AuditRun:
             if faults and (len(faults) == asked or inventory not in check.subjects):
                 found.append(("cloudwatch", "get_metric_data", faults[0]))
         return found
+
+    def cut_off(self, check: Check, target: Target) -> list[tuple[str, str, Fault]]:
+        """Return (service, operation, fault) of the subject's listings that end early: what was read is judged."""
+        from .plan import planned_at
+
+        return [
+            (subject.service, subject.operation, cell.cut)
+            for subject in check.subjects
+            for at in planned_at(subject, [target], self.targets, self.payer)
+            if (cell := self.store.cell(subject, at)).cut is not None
+        ]
 
     def resource_faults(self, check: Check, target: Target) -> dict[str, str]:
         """Return the subject resources that AWS did not answer for, each with why."""
@@ -638,6 +651,10 @@ class AuditRun:
         idle = {id(entry) for entry in (*said.expired, *said.unmatched)}
         judged = len(subjects) - len(missing.keys() & set(subjects))
         outcome, reason = self._outcome(findings, judged, missing, len(subjects))
+        for service, operation, fault in self.cut_off(check, target):
+            if not self.is_expected(target, service, fault):
+                outcome = "error"
+                reason = f"{service}.{operation} ended after {len(subjects)} resources: {fault}"
         return Row(
             rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome=outcome, reason=reason,
             evaluated=judged, not_evaluated=tuple(missing[rid] for rid in sorted(missing)), findings=tuple(findings),
@@ -711,7 +728,10 @@ class AuditRun:
             for target in check.targets.targets if self.troubled(check) else ():
                 if check.is_pruned(target, self.pruned):
                     continue
-                for service, operation, fault in self.blindness(check, target):
+                for service, operation, fault in (
+                    *self.blindness(check, target),
+                    *self.cut_off(check, target),
+                ):
                     key = (target.account_id, target.region, service, operation, fault.code)
                     found.setdefault(key, (fault, {}))[1][check.rule.id] = None
         return tuple(

@@ -832,9 +832,9 @@ class AuditSession:
             return
         if self.settings.dry_run or self.settings.estimate_cost:
             blind = [
-                f"could not look: {declaration.call} in {target}: {cell.fault}"
+                f"could not look: {declaration.call} in {target}: {cell.fault or cell.cut}"
                 for (declaration, target), cell in run.store.cells.items()
-                if cell.fault is not None and not declaration.optional
+                if (cell.fault or cell.cut) and not declaration.optional
             ]
             for line in blind:
                 self._say(line)

@@ -81,11 +81,14 @@ def test_no_fault_is_taken_for_health(aws: Aws, endpoint: ReplayEndpoint, name: 
 
         for one, cell in cells.items():
             where = f"{name}, {protocol}, {place}, {one}"
-            if cell.fault is None:
+            fault = cell.fault or cell.cut
+            if fault is None:
                 # Complete means complete: nothing lost, nothing twice.
                 assert rows(cell) == EVERYTHING, where
             else:
-                assert cell.fault.code, where
+                assert fault.code, where
+                assert rows(cell) == EVERYTHING[: len(cell.rows)], where
+                assert (cell.cut is None) == (not cell.rows), where
                 assert account in (None, one), where
             struck = account in (None, one)
             cured = name in PASSING and times == 1
@@ -93,7 +96,7 @@ def test_no_fault_is_taken_for_health(aws: Aws, endpoint: ReplayEndpoint, name: 
             leads_on = (name == "empty-page" and page is not None) or (
                 name == "same-token" and (page == 1 or place == "once")
             )
-            assert (cell.fault is not None) == (struck and not cured and not leads_on), (where, cell.fault)
+            assert (fault is not None) == (struck and not cured and not leads_on), (where, fault)
         assert endpoint.requests, place
 
 

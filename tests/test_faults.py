@@ -446,14 +446,67 @@ def test_an_account_whose_credentials_end_keeps_what_was_found_elsewhere(tmp_pat
     assert [spot["code"] for spot in document["blind_spots"]] == ["RequestExpired"]
 
 
-def test_a_later_page_that_fails_is_never_clean(tmp_path: Path) -> None:
-    status, output, document = run(
-        tmp_path, faults=[Fault("error", "ec2", "describe_volumes", region="us-east-1", page=2)]
-    )
+@pytest.mark.parametrize("replayed", [False, True])
+def test_a_later_page_that_fails_is_never_clean_and_loses_no_finding(tmp_path: Path, replayed: bool) -> None:
+    cut = Fault("error", "ec2", "describe_volumes", region="us-east-1", page=2)
+    status, output, document = run(tmp_path, "--finops-save-inventory=saved", faults=[cut])
+    if replayed:
+        status, output, document = audit(
+            tmp_path,
+            "--finops-inventory=saved",
+            "checks",
+            "--finops-prices=offline",
+            "--finops-max-waste=1000",
+        )
 
     assert status == 7, output
     assert outcomes(document)[f"{ACCOUNT}/us-east-1"] == "error"
-    assert len(document["findings"]) == 2
+    # The first page holds vol-0 and vol-1, of which the latter is found.
+    assert [f["resource_id"] for f in document["findings"] if f["region"] == "us-east-1"] == [
+        "vol-1-us-east-1"
+    ]
+    assert len(document["findings"]) == 3
+    (spot,) = document["blind_spots"]
+    assert (spot["region"], spot["code"]) == ("us-east-1", "UnauthorizedOperation")
+    reason = next(row["reason"] for row in document["checks"] if row["outcome"] == "error")
+    assert reason.startswith("ec2.describe_volumes ended after 2 resources: UnauthorizedOperation")
+    assert "1 failed" in output or "2 failed" in output
+
+
+def test_absence_is_no_evidence_where_a_listing_was_cut_off(tmp_path: Path) -> None:
+    test = """
+@finops.inventory("ec2", "describe_snapshots", "Snapshots[]", id="SnapshotId", params={"OwnerIds": ["self"]})
+def all_snapshots(page): ...
+
+
+@finops.rule("ebs-team")
+def test_team(ebs_volumes, all_snapshots, findings):
+    for volume in ebs_volumes:
+        if not list(all_snapshots):
+            findings.report(volume)
+"""
+    estate = volumes_estate()
+    for index in range(3):
+        estate.add(
+            ACCOUNT,
+            "us-east-1",
+            "ec2.describe_snapshots",
+            SnapshotId=f"snap-{index}",
+            OwnerId=ACCOUNT,
+            StartTime="-9d",
+        )
+    write_checks(tmp_path, test)
+    with ReplayEndpoint(
+        estate, faults=[Fault("error", "ec2", "describe_snapshots", page=2)], page_size=2
+    ) as endpoint:
+        status, output, document = audit(
+            tmp_path, "--finops-profile=env", "checks", "-k", "team", "--finops-prices=offline", "--finops-regions=us-east-1",
+            env=environment(endpoint.url, tmp_path),
+        )  # fmt: skip
+
+    assert status == 7, output
+    assert document["findings"] == []
+    assert [row["outcome"] for row in document["checks"]] == ["error"]
 
 
 def test_a_wrong_clock_is_one_clear_error(tmp_path: Path) -> None:

@@ -359,6 +359,9 @@ class Collector:
                     cell.gone.update(dict.fromkeys(parents, fault))
                 elif parents:
                     cell.faults.update(dict.fromkeys(parents, fault))
+                elif any(run.pages.values()):
+                    # A later page failed: what was read can be judged, absence cannot.
+                    cell.cut = fault
                 else:
                     cell.fault = fault
         with self._lock:

@@ -282,13 +282,13 @@ class Saved:
         yield _wrap(key, answers), True
 
     def _answers(self, call: Mapping[str, Any], service: str, method: str) -> Iterator[tuple[Answer, bool]]:
+        for number, answer in enumerate(call["pages"], 1):
+            last = bool(call["complete"]) and not call["error"] and number == len(call["pages"])
+            yield self._typed(service, method, answer), last
         error = call["error"]
         if error:
             code = str(error.get("code", "Unknown"))
             raise CallFault(Fault(classify(code), code, str(error.get("message", ""))))
-        for number, answer in enumerate(call["pages"], 1):
-            last = bool(call["complete"]) and number == len(call["pages"])
-            yield self._typed(service, method, answer), last
         if not call["complete"]:
             # Whoever is content with fewer pages, as the run that saved them was, does not come here.
             text = f"{service}.{method} is not in the saved inventory to its last page"

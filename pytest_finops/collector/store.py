@@ -21,11 +21,13 @@ SeriesKey = tuple[str, str, tuple[tuple[str, str], ...], str, int]
 class Cell:
     """The rows of one inventory in one target; ``fault`` blinds all of it, ``faults`` single parents of ``per=`` calls.
 
+    ``cut`` says why a listing ends early: the rows that are there can be judged, the absence of others cannot.
     ``gone`` are parents that were deleted since they were listed: no fault, and nothing to judge.
     """
 
     rows: list[Any] = field(default_factory=list)
     fault: Fault | None = None
+    cut: Fault | None = None
     faults: dict[str, Fault] = field(default_factory=dict)
     gone: dict[str, Fault] = field(default_factory=dict)
     done: bool = False
