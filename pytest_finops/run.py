@@ -542,6 +542,8 @@ class AuditRun:
         """Return (service, operation, fault) of the subject's listings that end early: what was read is judged."""
         from .plan import planned_at
 
+        if not self.troubled(check):
+            return []
         return [
             (subject.service, subject.operation, cell.cut)
             for subject in check.subjects

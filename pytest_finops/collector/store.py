@@ -109,7 +109,7 @@ class Store:
         """Return where answers are missing, once collection is over: most checks and targets need no closer look."""
         cells: dict[Inventory, set[Target]] = {}
         for (declaration, target), cell in self.cells.items():
-            if cell.fault is not None or cell.faults or cell.gone or cell.partial or not cell.done:
+            if cell.fault or cell.cut or cell.faults or cell.gone or cell.partial or not cell.done:
                 cells.setdefault(declaration, set()).add(target)
         metrics = {(key[0], key[1]) for (_, key), points in self.series.items() if points.fault is not None}
         return Troubles(cells, metrics)
