@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .audit import Audit
+    from .commitments import BilledUsage, Commitment
     from .declare import Page, inventory, metric
     from .errors import FindingsFound, FinopsError
     from .findings import Component, Finding, PriceLine
@@ -23,7 +24,7 @@ __version__ = "0.1.0"
 
 #: Where each public name lives; imported on first use, so that unrelated pytest runs stay cheap.
 _HOMES = {
-    "Audit": "audit", "Component": "findings", "Condition": "rules", "Environment": "resources",
+    "Audit": "audit", "BilledUsage": "commitments", "Commitment": "commitments", "Component": "findings", "Condition": "rules", "Environment": "resources",
     "Finding": "findings", "FindingsFound": "errors", "FinopsError": "errors", "Page": "declare",
     "PriceKey": "prices.catalogue", "PriceLine": "findings", "Resource": "resources", "Rule": "rules",
     "Series": "metrics", "Target": "resources", "days_between": "resources", "inventory": "declare",
@@ -31,7 +32,7 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
-    "Audit", "Component", "Condition", "Environment", "Finding", "FindingsFound", "FinopsError", "Page", "PriceKey",
+    "Audit", "BilledUsage", "Commitment", "Component", "Condition", "Environment", "Finding", "FindingsFound", "FinopsError", "Page", "PriceKey",
     "PriceLine", "Resource", "Rule", "Series", "Target", "__version__", "days_between", "inventory", "managed_by",
     "metric", "rule", "tags_of",
 ]  # fmt: skip

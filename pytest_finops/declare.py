@@ -54,7 +54,7 @@ class Inventory:
     key: str
     id: str | None = None
     level: Level = "region"
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] | Callable[[Target], Mapping[str, Any]] = field(default_factory=dict)
     per: str | None = None
     param: str | Mapping[str, str] | None = None
     batch: int = 1
@@ -67,8 +67,13 @@ class Inventory:
     max_resources: int | None = None
     max_pages: int | None = None
     prices: Callable[[Any], Iterable[PriceKey]] | None = None
+    beside: tuple[str, ...] = ()
     parse: Callable[[Page], Iterable[Row] | None]
     description: str = ""
+
+    def params_at(self, target: Target) -> dict[str, Any]:
+        """Return the request parameters for ``target``."""
+        return dict(self.params(target) if callable(self.params) else self.params)
 
     @property
     def call(self) -> str:
@@ -169,7 +174,7 @@ def inventory(
     *,
     id: str | None = None,
     level: Level = "region",
-    params: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | Callable[[Target], Mapping[str, Any]] | None = None,
     per: str | None = None,
     param: str | Mapping[str, str] | None = None,
     batch: int = 1,
@@ -182,6 +187,7 @@ def inventory(
     max_resources: int | None = None,
     max_pages: int | None = None,
     prices: Callable[[Any], Iterable[PriceKey]] | None = None,
+    beside: Iterable[str] = (),
 ) -> Callable[[Callable[[Page], Any]], Any]:
     """Declare an inventory fixture: one AWS read, paged to its end, once per account and region.
 
@@ -190,7 +196,7 @@ def inventory(
     :param key: where the members stand in a page: ``Volumes[]``, ``Reservations[].Instances[]``; ``@`` = the whole answer.
     :param id: the member's field that identifies it, ``VolumeId``.
     :param level: ``region``, ``account`` (global services) or ``payer``.
-    :param params: fixed request parameters.
+    :param params: fixed request parameters, or a function that makes them of the target (of its clock, say).
     :param per: another inventory; the call is then made for each of its resources.
     :param param: the request member that takes the parent's id (a list when ``batch`` > 1), or a mapping of request
         members to attributes of the parent; equal requests are sent once.
@@ -204,6 +210,7 @@ def inventory(
     :param max_resources: bound; beyond it the result is marked partial.
     :param max_pages: bound of a billable call (Cost Explorer, S3), 10 unless given; what it may cost follows from it.
     :param prices: the price keys that one resource can need.
+    :param beside: inventories beside which the engine itself reads this one, as an enrichment: commitments, say.
     :raises DeclarationError: when the declaration cannot be right.
 
     The body turns one :class:`Page` into resources, in a collector thread, as the page arrives.
@@ -219,12 +226,14 @@ def inventory(
             raise DeclarationError(f"inventory {name}: per= and param= belong together")
         if not re.fullmatch(r"@|\w+(\[\])?(\.\w+(\[\])?)*", key):
             raise DeclarationError(f"inventory {name}: key {key!r} is not a path like 'Volumes[]'")
+        if per and callable(params):
+            raise DeclarationError(f"inventory {name}: params= of a per= inventory are fixed ones")
         if batch > 1 and not isinstance(param, str):
             raise DeclarationError(f"inventory {name}: batch= needs param= to be one request member")
         declaration = Inventory(
-            name=name, service=service, operation=operation, key=key, id=id, level=level, params=dict(params or {}),
+            name=name, service=service, operation=operation, key=key, id=id, level=level, params=params if callable(params) else dict(params or {}),
             per=per, param=param, batch=batch, within=within, where=where, witness=witness, tokens=tokens,
-            absent=frozenset(absent), optional=optional, max_resources=max_resources, max_pages=max_pages, prices=prices, parse=function,
+            absent=frozenset(absent), optional=optional or bool(beside), beside=tuple(beside), max_resources=max_resources, max_pages=max_pages, prices=prices, parse=function,
             description=(inspect.getdoc(function) or "").strip(),
         )  # fmt: skip
         return _fixture(declaration, function, [per] if per else [])

@@ -38,7 +38,8 @@ class PriceLine:
     ``unit_price`` None means that no price is known; then ``amount`` is None too, never zero.
     ``quantity`` is a month's (730 hours for hourly prices). ``source`` is ``live``, ``cache``, ``snapshot`` or
     ``override`` (``unknown`` without a price); ``as_of`` an ISO date; ``component`` the cost component that this
-    line is part of (``ebs:vol-1``; empty = the finding's first component).
+    line is part of (``ebs:vol-1``; empty = the finding's first component). ``attributes`` say which price of the
+    dimension it is (``instance_type``, ``m5.large``).
     """
 
     dimension: str
@@ -51,6 +52,7 @@ class PriceLine:
     as_of: str = ""
     component: str = ""
     note: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def amount(self) -> Decimal | None:

@@ -176,10 +176,32 @@ def _check_fields(rule: Rule, subject: Inventory) -> None:
         )
 
 
+def enrichments(session: pytest.Session) -> list[Inventory]:
+    """Return the inventories that the engine reads for itself beside others (``beside=``), by name.
+
+    They are found where fixtures are: in the modules of the fixtures package, which are plugins of an audit.
+    """
+    manager = session._fixturemanager
+    found: dict[str, Inventory] = {}
+    for plugin in session.config.pluginmanager.get_plugins():
+        if not getattr(plugin, "__name__", "").startswith("pytest_finops.fixtures."):
+            continue
+        for name in vars(plugin):
+            for definition in manager.getfixturedefs(name, session) or ():
+                declaration = declaration_of(definition.func)
+                if isinstance(declaration, Inventory) and declaration.beside:
+                    found[name] = declaration
+    return [found[name] for name in sorted(found)]
+
+
 def build(
-    checks: Iterable[Check], all_targets: Sequence[Target], payer: str | None, pruned: Container[tuple[str, str]] = ()
+    checks: Iterable[Check], all_targets: Sequence[Target], payer: str | None, pruned: Container[tuple[str, str]] = (),
+    beside: Sequence[Inventory] = (),
 ) -> Plan:  # fmt: skip
-    """Return the plan of ``checks``: parents before children, each cell once; nothing for ``pruned`` places."""
+    """Return the plan of ``checks``: parents before children, each cell once; nothing for ``pruned`` places.
+
+    ``beside`` are enrichments that may follow what is planned.
+    """
     plan = Plan()
     cells: dict[tuple[Inventory, Target], None] = {}
     series: dict[tuple[Metric, Inventory, Target], None] = {}
@@ -220,6 +242,10 @@ def build(
                 for target in planned_at(inventory, covered, all_targets, payer):
                     series[metric, inventory, target] = None
             plan.period_days = max(plan.period_days, check.rule.period_days or 14)
+    for enrichment in beside:
+        for declaration, target in list(cells):
+            if declaration.name in enrichment.beside:
+                cells[enrichment, at_level(target, enrichment.level, payer)] = None
     order = sorted(cells, key=lambda cell: (cell[1].account_id, cell[1].region, cell[0].call, cell[0].name))
     plan.cells = order
     plan.series = sorted(series, key=lambda s: (s[2].account_id, s[2].region, s[0].name))
@@ -249,9 +275,10 @@ def planned_at(
     return list(found)
 
 
-def planned_calls(session: pytest.Session) -> list[tuple[str, str]]:
+def planned_calls(session: pytest.Session, *, cost_data: bool = False) -> list[tuple[str, str]]:
     """Return the (service, method) pairs that the collected checks need, without any target or AWS."""
     found: set[tuple[str, str]] = set()
+    names: set[str] = set()
     for item in session.items:
         if marked_rule(item) is None:
             continue
@@ -259,8 +286,14 @@ def planned_calls(session: pytest.Session) -> list[tuple[str, str]]:
             for declaration in declarations:
                 if isinstance(declaration, Inventory):
                     found.add((declaration.service, declaration.operation))
+                    names.add(declaration.name)
                 else:
                     found.add(("cloudwatch", "get_metric_data"))
+    found.update(
+        (e.service, e.operation)
+        for e in enrichments(session)
+        if names.intersection(e.beside) and (cost_data or not is_billable(e))
+    )
     return sorted(found)
 
 

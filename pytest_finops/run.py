@@ -20,6 +20,7 @@ from . import (
     baseline,
     gate,
     last_discovery,
+    net,
     overlaps,
     plan,
     predict,
@@ -55,7 +56,7 @@ from .views import Scope
 if TYPE_CHECKING:
     from .options import Settings
     from .prices.catalogue import PriceKey
-    from .prices.resolver import PriceBook
+    from .prices.resolver import Price, PriceBook
 
 RUN: pytest.StashKey[AuditRun] = pytest.StashKey()
 
@@ -439,7 +440,7 @@ class AuditRun:
         return {
             "rules": sorted({check.rule.id for check in self.plan.checks if not check.skip}),
             "targets": sorted(f"{target.account_id}/{target.region}" for target in self.targets),
-            "calls": sorted({f"{d.call} {canonical(d.params)}" for d, _ in self.plan.cells}),
+            "calls": sorted({f"{d.call} {canonical(d.params_at(target))}" for d, target in self.plan.cells}),
             "series": sorted({f"{m.namespace} {m.metric_name} {s}" for m, _, _ in self.plan.series for s in m.statistics}),
             "look-back in days": self.plan.period_days,
             "--finops-prune": self.settings.prune or "",
@@ -451,8 +452,9 @@ class AuditRun:
         """Remove the state of a run that is done; return whether it stays, for --finops-resume."""
         if self.state is None:
             return False
-        faults = [cell.fault or cell.cut for cell in self.store.cells.values()]
-        faults += [fault for cell in self.store.cells.values() for fault in cell.faults.values()]
+        cells = [cell for (declaration, _), cell in self.store.cells.items() if not declaration.optional]
+        faults = [cell.fault or cell.cut for cell in cells]
+        faults += [fault for cell in cells for fault in cell.faults.values()]
         faults += [points.fault for points in self.store.series.values()]
         kept = interrupted or self.state_open or any(fault and fault.kind in CURABLE for fault in faults)
         if not kept:
@@ -748,6 +750,7 @@ class AuditRun:
         """Freeze the audit: overlaps, priorities, totals, gate and exit status."""
         rows = [self.rows[key] for key in sorted(self.rows)]
         found = [finding for row in rows for finding in row.findings]
+        found = self._reconciled(found)
         counted = overlaps_hook(found) if overlaps_hook else overlaps.count(found)
         ranked = priorities.rank(counted, priority)
         complete = (bool(rows) or self.spare) and not any(row.outcome in ("error", "not_run") for row in rows)
@@ -795,6 +798,19 @@ class AuditRun:
             warnings=(*dict.fromkeys(self.said), *self._price_warnings(), *upkeep.warnings(kept, whole=not self.settings.shard)),
         )  # fmt: skip
         return self.audit
+
+    def _reconciled(self, found: list[Finding]) -> list[Finding]:
+        """Return the findings with what reservations and Savings Plans leave of their savings."""
+        settings, discovery = self.settings, self.discovery
+        if self.plan is None or not self.collected or discovery is None:
+            return found
+        whole = bool(settings.org) and not (settings.accounts or settings.shard or discovery.failed)
+        accounts = frozenset(target.account_id for target in self.targets) if whole else None
+
+        def resolve(key: PriceKey) -> Price:
+            return self.prices.resolve(key.dimension, key.region, dict(key.attributes))
+
+        return net.Commitments(self.plan, self.store, accounts, resolve).reconcile(found)
 
     def judge_again(self, audit: Audit, pytest_status: int) -> Audit:
         """Return an audit that a hook changed with the totals, gate and exit status of its findings."""

@@ -412,7 +412,9 @@ class AuditSession:
             item.stash[CHECK] = check
             checks.append(check)
         with usage_errors():
-            self.run.plan = plan.build(checks, self.run.targets, self.run.payer, self.run.pruned)
+            self.run.plan = plan.build(
+                checks, self.run.targets, self.run.payer, self.run.pruned, self._enrichments(session)
+            )
         if not self.worker:
             self.config.hook.pytest_finops_plan(config=self.config, plan=self.run.plan)
         self.run.expect(checks)
@@ -420,6 +422,11 @@ class AuditSession:
         if checks and len(checks) == len(session.items) and not chosen:
             # pytest's failure summary is quadratic in failures (measured); findings have their own summary.
             self.config.option.tbstyle = "no"
+
+    def _enrichments(self, session: pytest.Session) -> list[Any]:
+        """Return what the engine reads for itself; Cost Explorer only where it is allowed."""
+        found = plan.enrichments(session)
+        return [one for one in found if self.settings.cost_data or not plan.is_billable(one)]
 
     def _skip_reason(self, rule: Rule, inventories: Sequence[Any], metrics: Sequence[Any]) -> str:
         named = sorted(set(rule.compliance_skip) & set(self.settings.compliance))

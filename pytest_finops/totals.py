@@ -22,9 +22,9 @@ def totals(findings: Sequence[Finding]) -> Totals:
 
     ``waste`` and ``optimisation`` sum the counted savings of each kind; known findings are inside, accepted
     ones count 0. ``gross`` sums every estimate, before overlaps and exemptions. ``net`` is what is left of
-    the counted savings after reservations and Savings Plans: a reconciled finding gives its net savings, at
-    most what it counts, any other what it counts; None if no finding was reconciled. ``accepted`` sums the
-    estimates of accepted findings, ``known`` the counted savings of known ones.
+    the counted savings after reservations and Savings Plans: a finding gives its net savings, at most what it
+    counts; None if a finding that counts was not reconciled. ``accepted`` sums the estimates of accepted
+    findings, ``known`` the counted savings of known ones.
     """
     live = [finding for finding in findings if finding.status != "accepted"]
     return Totals(
@@ -56,11 +56,11 @@ def _estimated(findings: Iterable[Finding]) -> Decimal:
 
 
 def _net(findings: Sequence[Finding]) -> Decimal | None:
-    if all(finding.net_monthly_savings is None for finding in findings):
-        return None
-    total = ZERO
+    total, counting = ZERO, False
     for finding in findings:
-        share = cents(finding.counted_monthly_savings)
-        net = finding.net_monthly_savings
-        total += share if net is None else min(share, cents(net))
-    return total
+        share, net = cents(finding.counted_monthly_savings), finding.net_monthly_savings
+        if share:
+            if net is None:
+                return None
+            total, counting = total + min(share, cents(net)), True
+    return total if counting else None

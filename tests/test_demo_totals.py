@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from demo_expected import EXPECTED, NOT_EVALUATED, TOTAL, TRAPS, check_audit, counted
+from demo_expected import EXPECTED, NET, NOT_EVALUATED, TOTAL, TRAPS, check_audit, counted
 
 from pytest_finops.testing import ReplayEndpoint
 from pytest_finops.testing.demo import DEV, EU, PROD, US, demo_estate
@@ -77,6 +77,7 @@ def _audit() -> dict[str, Any]:
         "totals": {
             "waste": "0.00",
             "optimisation": TOTAL,
+            "net": NET,
             "unpriced_findings": sum(savings is None for savings in EXPECTED.values()),
         },
         "checks": [

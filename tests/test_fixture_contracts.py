@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from datetime import UTC, datetime
 from typing import Any
 
 import botocore.session
@@ -14,8 +15,10 @@ from botocore.model import OperationModel, Shape
 
 from pytest_finops.declare import Declaration, Inventory, Metric, declaration_of
 from pytest_finops.operations import operation as facts_of
+from pytest_finops.resources import Target
 
 SESSION = botocore.session.Session()
+TARGET = Target("111122223333", "us-east-1", now=datetime(2026, 11, 23, tzinfo=UTC))
 
 
 def declarations() -> dict[str, tuple[Declaration, Any]]:
@@ -85,7 +88,7 @@ def test_inventory_exists_in_aws(declared: Inventory) -> None:
     if declared.witness:
         assert declared.witness in answer.members
     request = operation.input_shape.members if operation.input_shape else {}
-    for name, value in declared.params.items():
+    for name, value in declared.params_at(TARGET).items():
         assert name in request, f"{declared.call} takes no {name}"
         check_value(request[name], value, name)
     if isinstance(declared.param, str):
@@ -94,11 +97,11 @@ def test_inventory_exists_in_aws(declared: Inventory) -> None:
     for name in [
         *(declared.param if isinstance(declared.param, dict) else ()),
         *(declared.within or ()),
-        *declared.params,
+        *declared.params_at(TARGET),
     ]:
         assert name in request
     missing = set(operation.input_shape.required_members if operation.input_shape else ()) - set(
-        declared.params
+        declared.params_at(TARGET)
     )
     missing -= {declared.param} if isinstance(declared.param, str) else set(declared.param or ())
     assert not missing - set(declared.within or ()), f"{declared.call} needs {missing}"

@@ -58,9 +58,17 @@ def test_net_is_never_more_than_what_counts() -> None:
     findings = [
         found("50", "50", net_monthly_savings=D("12.345")),  # 12.35
         found("50", "20", net_monthly_savings=D(40)),  # 20: the rest is an overlap
-        found("9", "9"),  # not reconciled: 9
+        found(
+            "9", "9", net_monthly_savings=D(-3)
+        ),  # -3: it leaves a reservation unused and buys something else
+        found(None),  # not priced: counts nothing
     ]
-    assert totals(findings).net == D("41.35")
+    assert totals(findings).net == D("29.35")
+
+
+def test_net_is_unknown_while_one_that_counts_is_not_reconciled() -> None:
+    assert totals([found("50", "50", net_monthly_savings=D(50)), found("9", "9")]).net is None
+    assert totals([found("50", "50", net_monthly_savings=D(50)), found("9", "0")]).net == D(50)
 
 
 def test_groups_are_ordered_by_counted_savings() -> None:

@@ -27,7 +27,9 @@ class _Calls:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         from ..plan import planned_calls
 
-        self.calls = planned_calls(session)
+        self.calls = planned_calls(
+            session, cost_data=bool(session.config.getoption("finops_cost_data", False))
+        )
 
 
 def of_part(calls: Sequence[tuple[str, str]], part: str, member_role: str) -> dict[str, Any]:

@@ -282,7 +282,7 @@ class Collector:
         for declaration, target in cells:
             self.store.cells.setdefault((declaration, target), Cell())
             if declaration.per is None:
-                jobs.append(lambda d=declaration, t=target: self._start(d, t, [(dict(d.params), ())]))  # type: ignore[misc]
+                jobs.append(lambda d=declaration, t=target: self._start(d, t, [(d.params_at(t), ())]))  # type: ignore[misc]
             elif (parents[declaration], target) not in self._wanted:
                 done = self.store.cell(parents[declaration], target)
                 jobs.append(lambda d=declaration, t=target, c=done: self._start_child(d, t, c))  # type: ignore[misc]
@@ -574,6 +574,7 @@ class Collector:
 def requests_for(child: Inventory, parents: Sequence[Any]) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
     """Return the distinct requests of a ``per=`` inventory, each with the ids of the parents that it is for."""
     wanted = [parent for parent in parents if child.where is None or child.where(parent)]
+    assert not callable(child.params)  # the declaration refuses it
     if isinstance(child.param, str) and child.batch > 1:
         groups: dict[tuple[Any, ...], list[Any]] = {}
         within = child.within or {}

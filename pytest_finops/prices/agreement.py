@@ -199,6 +199,25 @@ whatever the snapshot says. GovCloud is priced by the commercial endpoint; China
 An hourly price counts 730 hours a month. Tiers are kept: the cost of a quantity climbs the ladder, a saving is worth
 its last units, and always-free allowances of an account save nothing. Nothing is rounded before the report.
 
+## What is left after commitments: `net_monthly_savings`
+
+Savings are at list price; `net_monthly_savings` says what the bill loses. Beside instances and databases an audit reads
+`ec2:DescribeReservedInstances`, `rds:DescribeReservedDBInstances`, `savingsplans:DescribeSavingsPlans` and
+`organizations:DescribeOrganization`, all free. What runs is then covered hour by hour as AWS does it: zonal
+reservations, regional ones with size flexibility, EC2 Instance Savings Plans, Compute and Database Savings Plans. A
+covered instance that shrinks saves nothing unless something else that runs takes the freed hours, and freed hours are
+given away once, to the largest saving first. Moving out of a reserved family can cost: net savings may be negative.
+
+- A Savings Plan is taken for as large as AWS's largest published discount of its kind makes it (66 % Compute, 72 % EC2
+  Instance, 35 % Database), so what is left is *at least* that; `metadata.net_basis` says so, and names the commitments.
+- A member of an organization shares the others' commitments: its net savings stay `null` unless all accounts are audited
+  (`--finops-org`) or its bill is read. So do those of things whose commitments nobody reads yet (caches, search,
+  Redshift, Lambda, Fargate). What no commitment is ever sold for (volumes, addresses, gateways) is net as it is.
+- `--finops-cost-data` reads last month's bill (two Cost Explorer questions an account, 0.01 USD a page, two pages at most
+  each, in the dry run and the ledger): covered hours by family whoever bought them, and what a unit really cost. The
+  smaller of list price and that rate counts. Savings capped by the billed cost of the single resource are not done yet.
+- `totals.net` is a number only when every finding that counts was reconciled.
+
 """
 
 

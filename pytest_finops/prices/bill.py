@@ -241,14 +241,18 @@ def _verified(usage: Usage, wanted: PriceKey | None, book: PriceBook) -> Verifie
 
 
 def rates(bill: Sequence[Usage]) -> dict[PriceKey, Decimal]:
-    """Return what a unit really cost after every discount, where the bill says so without doubt."""
+    """Return what a unit really cost after every discount, where the bill says so without doubt.
+
+    Accounts without private prices may have no net cost: the unblended one stands in. What cost nothing (free of
+    charge, credits) has no rate.
+    """
     found: dict[PriceKey, Decimal] = {}
     twice: set[PriceKey] = set()
     for usage in bill:
-        wanted = identify(usage)
-        if wanted is None or usage.quantity <= 0:
+        wanted, paid = identify(usage), usage.net if usage.net > 0 else usage.cost
+        if wanted is None or usage.quantity <= 0 or paid <= 0:
             continue
         if wanted in found:
             twice.add(wanted)
-        found[wanted] = usage.net / (usage.quantity * CATALOGUE[wanted.dimension].divisor)
+        found[wanted] = paid / (usage.quantity * CATALOGUE[wanted.dimension].divisor)
     return {wanted: rate for wanted, rate in found.items() if wanted not in twice}

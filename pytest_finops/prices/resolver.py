@@ -590,6 +590,7 @@ def _line(
     return PriceLine(
         dimension=key.dimension, region=key.region, quantity=quantity, unit=price.unit, unit_price=unit_price,
         source=price.source, sku=price.sku, as_of=price.as_of, component=component, note=note,
+        attributes=key.attributes,
     )  # fmt: skip
 
 

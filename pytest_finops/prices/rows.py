@@ -39,7 +39,8 @@ class Dimension:
     ``contains`` narrows a query where no product family is confirmed; the anchored suffix decides. ``batch``
     names the filter to leave out when many keys differ in nothing else. ``implied`` gives attributes that
     follow from another one: (attribute, value) -> (attribute, value). ``divisor`` turns AWS's unit into ours;
-    ``free`` allows a price of zero; ``assumed`` says what nobody has read in a price list yet: at worst such a
+    ``free`` allows a price of zero; ``committable``
+    marks what reservations or Savings Plans are sold for; ``assumed`` says what nobody has read in a price list yet: at worst such a
     row finds no SKU, and so no price.
     """
 
@@ -59,6 +60,7 @@ class Dimension:
     region_field: str = "regionCode"
     divisor: Decimal = Decimal(1)
     free: bool = False
+    committable: bool = False
     assumed: str = ""
 
 

@@ -167,15 +167,18 @@ CATALOGUE: Mapping[str, Dimension] = {
             "operation": _one_of(named("operation", *EC2_OPERATIONS), "RunInstances"),
             "tenancy": _one_of(_TENANCIES, "default"),
         },
+        committable=True,
     ),
     "ec2.reserved_capacity": _row(  # a capacity reservation that nothing runs in
         "AmazonEC2", "UnusedBox:{instance_type}", _HOURS, "h", "0.002", "1500", family="Compute Instance",
         filters={"instanceType": "{instance_type}", "operation": "{operation}", "tenancy": "Shared", "capacitystatus": "UnusedCapacityReservation"},
         attributes={"instance_type": _ANY, "operation": _one_of(named("operation", *EC2_OPERATIONS), "RunInstances")},
+        committable=True,
     ),
     "ec2.host": _row(
         "AmazonEC2", "HostUsage:{host_family}", _HOURS, "h", "0.2", "500", family="Dedicated Host",
         filters={"instanceType": "{host_family}"}, attributes={"host_family": _ANY},
+        committable=True,
     ),
     "ec2.dedicated_fee": _row(
         "AmazonEC2", "DedicatedRegionUsage|Dedicated(Instance)?Fee", _HOURS, "h", "0.5", "10", pattern=True, family="Fee",
@@ -303,6 +306,7 @@ CATALOGUE: Mapping[str, Dimension] = {
             "instance_class": _ANY, "engine": _one_of(_ENGINES), "license_model": _one_of(_LICENCES, "none"),
             "multi_az": _one_of(_MULTI_AZ, "false"),
         },
+        committable=True,
     ),
     "rds.cluster_instance": _row(  # one of the three of a Multi-AZ cluster with readable standbys
         "AmazonRDS", "Multi-AZClusterUsage:{instance_class}", _HOURS, "h", "0.005", "1500", family="Database Instance",
@@ -312,6 +316,7 @@ CATALOGUE: Mapping[str, Dimension] = {
         },
         attributes={"instance_class": _ANY, "engine": _one_of({name: _ENGINES[name] for name in ("mysql", "postgres")})},
         assumed="whether the SKU is one instance or all three",
+        committable=True,
     ),
     "rds.storage": _row(
         "AmazonRDS", "RDS:{az}{storage}", _GB_MONTH, "GB-Mo", "0.03", "2", family="Database Storage",
@@ -348,11 +353,13 @@ CATALOGUE: Mapping[str, Dimension] = {
         "AmazonRDS", "{instance}:{instance_class}", _HOURS, "h", "0.02", "200", family="Database Instance",
         filters={"instanceType": "{instance_class}", "databaseEngine": "{database}"},
         attributes={"instance_class": _ANY, "engine": _one_of(_AURORA), "storage": _one_of(_CLUSTER_IO, "standard")},
+        committable=True,
     ),
     "aurora.serverless": _row(
         "AmazonRDS", "Aurora:{acu}", ("ACU-Hr", "ACU-Hrs", *_HOURS), "ACU-h", "0.03", "0.6", contains="Aurora:{acu}",
         filters={"databaseEngine": "{database}"},
         attributes={"engine": _one_of(_AURORA), "storage": _one_of(_CLUSTER_IO, "standard")},
+        committable=True,
     ),
     "aurora.storage": _row(
         "AmazonRDS", "Aurora:{storage}", _GB_MONTH, "GB-Mo", "0.03", "1", family="Database Storage",
@@ -370,6 +377,7 @@ CATALOGUE: Mapping[str, Dimension] = {
         "AmazonDocDB", "{instance}:{instance_class}", _HOURS, "h", "0.02", "100", family="Database Instance",
         filters={"instanceType": "{instance_class}"},
         attributes={"instance_class": _ANY, "storage": _one_of(_CLUSTER_IO, "standard")},
+        committable=True,
     ),
     "docdb.storage": _row("AmazonDocDB", "StorageUsage", _GB_MONTH, "GB-Mo", "0.03", "1", contains="StorageUsage"),
     "docdb.io": _row("AmazonDocDB", "StorageIOUsage", _IOS, "I/O", "0.00000005", "0.000002", contains="StorageIOUsage"),
@@ -378,6 +386,7 @@ CATALOGUE: Mapping[str, Dimension] = {
         "AmazonNeptune", "{instance}:{instance_class}", _HOURS, "h", "0.02", "100", family="Database Instance",
         filters={"instanceType": "{instance_class}"},
         attributes={"instance_class": _ANY, "storage": _one_of(_CLUSTER_IO, "standard")},
+        committable=True,
     ),
     "neptune.storage": _row("AmazonNeptune", "StorageUsage", _GB_MONTH, "GB-Mo", "0.03", "1", contains="StorageUsage"),
     "neptune.io": _row("AmazonNeptune", "StorageIOUsage", _IOS, "I/O", "0.00000005", "0.000002", contains="StorageIOUsage"),
@@ -387,23 +396,28 @@ CATALOGUE: Mapping[str, Dimension] = {
         family="Provisioned IOPS", filters={"group": "DDB-WriteUnits{class}"},
         attributes={"table_class": _one_of({"standard": {"class": ""}, "standard-ia": {"class": "IA-"}}, "standard")},
         assumed="the group of the Standard-IA class",
+        committable=True,
     ),
     "dynamodb.capacity.read": _row(
         "AmazonDynamoDB", "{class}ReadCapacityUnit-Hrs", ("ReadCapacityUnit-Hrs", *_HOURS), "RCU-h", "0.00004", "0.001",
         family="Provisioned IOPS", filters={"group": "DDB-ReadUnits{class}"},
         attributes={"table_class": _one_of(_TABLE_CLASSES, "standard")}, assumed="the group of the Standard-IA class",
+        committable=True,
     ),
     "dynamodb.capacity.replicated_write": _row(
         "AmazonDynamoDB", "ReplWriteCapacityUnit-Hrs", ("ReplWriteCapacityUnit-Hrs", *_HOURS), "rWCU-h", "0.0002", "0.005",
         contains="ReplWriteCapacityUnit-Hrs",
+        committable=True,
     ),
     "dynamodb.request.write": _row(
         "AmazonDynamoDB", "{class}WriteRequestUnits", ("WriteRequestUnits", *_REQUESTS), "WRU", "0.0000002", "0.000005",
         family="Amazon DynamoDB PayPerRequest Throughput", attributes={"table_class": _one_of(_TABLE_CLASSES, "standard")},
+        committable=True,
     ),
     "dynamodb.request.read": _row(
         "AmazonDynamoDB", "{class}ReadRequestUnits", ("ReadRequestUnits", *_REQUESTS), "RRU", "0.00000004", "0.000001",
         family="Amazon DynamoDB PayPerRequest Throughput", attributes={"table_class": _one_of(_TABLE_CLASSES, "standard")},
+        committable=True,
     ),
     "dynamodb.storage": _row(
         "AmazonDynamoDB", "{class}TimedStorage-ByteHrs", _GB_MONTH, "GB-Mo", "0.05", "1", family="Database Storage",
@@ -420,6 +434,7 @@ CATALOGUE: Mapping[str, Dimension] = {
             "node_type": _ANY,
             "engine": _one_of({"redis": {"engine": "Redis"}, "valkey": {"engine": "Valkey"}, "memcached": {"engine": "Memcached"}}),
         },
+        committable=True,
     ),
     "elasticache.backup": _row(
         "AmazonElastiCache", "BackupUsage", _GB_MONTH, "GB-Mo", "0.02", "0.5", contains="BackupUsage",
@@ -427,10 +442,12 @@ CATALOGUE: Mapping[str, Dimension] = {
     "memorydb.node": _row(
         "AmazonMemoryDB", "NodeUsage:{node_type}", _HOURS, "h", "0.01", "100", filters={"instanceType": "{node_type}"},
         attributes={"node_type": _ANY}, assumed="how Valkey and Redis OSS nodes are told apart: two SKUs are no price",
+        committable=True,
     ),
     "redshift.node": _row(
         "AmazonRedshift", "Node:{node_type}", _HOURS, "h", "0.1", "60", family="Compute Instance",
         filters={"instanceType": "{node_type}"}, attributes={"node_type": _ANY},
+        committable=True,
     ),
     "redshift.storage": _row(
         "AmazonRedshift", "RMS:{node_type}", _GB_MONTH, "GB-Mo", "0.01", "0.1", family="Redshift Managed Storage",
@@ -439,10 +456,12 @@ CATALOGUE: Mapping[str, Dimension] = {
     "redshift.serverless": _row(
         "AmazonRedshift", "(Redshift:)?ServerlessUsage", ("RPU-Hr", "RPU-Hours", *_HOURS), "RPU-h", "0.1", "2", pattern=True,
         contains="ServerlessUsage", assumed="the unit of the RPU hour",
+        committable=True,
     ),
     "opensearch.instance": _row(
         "AmazonES", "ESInstance:.+", _HOURS, "h", "0.01", "100", pattern=True, family="Amazon OpenSearch Service Instance",
         filters={"instanceType": "{instance_type}"}, attributes={"instance_type": _ANY}, batch="instanceType",
+        committable=True,
     ),
     "opensearch.storage": _row(
         "AmazonES", "ES:{media}-Storage", _GB_MONTH, "GB-Mo", "0.03", "1", family="Amazon OpenSearch Service Volume",
@@ -457,31 +476,37 @@ CATALOGUE: Mapping[str, Dimension] = {
     "lambda.requests": _row(
         "AWSLambda", "(Lambda-)?Request{arm}", _REQUESTS, "request", "0.0000001", "0.000001", pattern=True, family="Serverless",
         filters={"group": "AWS-Lambda-Requests{arm}"}, attributes={"architecture": _one_of(_ARCHITECTURES, "x86_64")},
+        committable=True,
     ),
     "lambda.duration": _row(
         "AWSLambda", "Lambda-GB-Second{arm}", ("Lambda-GB-Second", "Second", "Seconds", "GB-Second", "GB-Seconds"), "GB-s",
         "0.000005", "0.0001", family="Serverless", filters={"group": "AWS-Lambda-Duration{arm}"},
         attributes={"architecture": _one_of(_ARCHITECTURES, "x86_64")},
+        committable=True,
     ),
     "lambda.provisioned": _row(
         "AWSLambda", "Lambda-Provisioned-Concurrency{arm}",
         ("Lambda-GB-Second", "Second", "Seconds", "GB-Second", "GB-Seconds"), "GB-s", "0.000001", "0.00005", family="Serverless",
         filters={"group": "AWS-Lambda-Provisioned-Concurrency{arm}"},
         attributes={"architecture": _one_of(_ARCHITECTURES, "x86_64")},
+        committable=True,
     ),
     "lambda.provisioned_duration": _row(
         "AWSLambda", "Lambda-Provisioned-GB-Second{arm}",
         ("Lambda-GB-Second", "Second", "Seconds", "GB-Second", "GB-Seconds"), "GB-s", "0.000003", "0.0001", family="Serverless",
         filters={"group": "AWS-Lambda-Duration-Provisioned{arm}"},
         attributes={"architecture": _one_of(_ARCHITECTURES, "x86_64")},
+        committable=True,
     ),
     "fargate.cpu": _row(
         "AmazonECS", "Fargate-{platform}vCPU-Hours:perCPU", _VCPU_HOUR, "vCPU-h", "0.01", "0.3", family="Compute",
         attributes={"platform": _one_of(_PLATFORMS, "linux-x86_64")},
+        committable=True,
     ),
     "fargate.memory": _row(
         "AmazonECS", "Fargate-{platform}GB-Hours", _GB_HOUR, "GB-h", "0.001", "0.05", family="Compute",
         attributes={"platform": _one_of(_PLATFORMS, "linux-x86_64")},
+        committable=True,
     ),
     "fargate.storage": _row(
         "AmazonECS", "Fargate-EphemeralStorage-GB-Hours", _GB_HOUR, "GB-h", "0.00001", "0.001",
@@ -597,10 +622,12 @@ CATALOGUE: Mapping[str, Dimension] = {
     "sagemaker.endpoint": _row(
         "AmazonSageMaker", "Host:{instance_type}", _HOURS, "h", "0.005", "300", contains="Host:{instance_type}",
         filters={"component": "Hosting"}, attributes={"instance_type": _ANY},
+        committable=True,
     ),
     "sagemaker.notebook": _row(
         "AmazonSageMaker", "Notebk:{instance_type}", _HOURS, "h", "0.005", "300", contains="Notebk:{instance_type}",
         filters={"component": "Notebook"}, attributes={"instance_type": _ANY}, assumed="the component of notebooks",
+        committable=True,
     ),
     # --- the rest ----------------------------------------------------------------------------------------------
     "workspaces.bundle": _row(

@@ -407,7 +407,9 @@ class _Reader:
         sides: dict[str, list[PriceLine]] = {"current": [], "target": []}
         for index, item in enumerate(self.items(row, "price_lines", f"{place}.")):
             where = f"{place}.price_lines[{index}]"
-            line = self.mapping(item, where, ("side", "amount", *_names(PriceLine, ("component", "note"))))
+            line = self.mapping(
+                item, where, ("side", "amount", *_names(PriceLine, ("component", "note", "attributes")))
+            )
             side = line["side"]
             if side not in ("current", "target"):
                 raise self.fail(f"{where}.side", f"expected current or target, got {side!r}")

@@ -767,6 +767,21 @@ def _prod_us_compute(here: _Place) -> None:
     here.instance("api-2", "m5.xlarge", (7, 25), team="checkout", zone=here.zones[1])
     here.instance("pricing-engine", "m5.2xlarge", (_wave(9, 2), _seldom(24, 100)), team="checkout")
     here.instance("feature-store", "r5.2xlarge", (12, 35), team="data")
+    # It is reserved until next year: a smaller size would leave half of that unused.
+    here.add(
+        "ec2.describe_reserved_instances",
+        ReservedInstancesId=here.id("ri", "feature-store"),
+        InstanceType="r5.2xlarge",
+        InstanceCount=1,
+        State="active",
+        Scope="Region",
+        ProductDescription="Linux/UNIX",
+        InstanceTenancy="default",
+        OfferingClass="standard",
+        OfferingType="All Upfront",
+        Start="-200d",
+        Duration=31_536_000,
+    )
     nightly = [_but_for(_wave(mean, 1), lambda moment: moment.hour < 4) for mean in (8, 20)]
     here.instance("etl-runner", "m5.xlarge", (nightly[0], nightly[1]), team="data")
     # Too large and old, old only.

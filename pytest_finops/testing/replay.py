@@ -360,6 +360,10 @@ class ReplayEndpoint:
                 }
             case "sts.assume_role":
                 return self._assumed(request)
+            case "organizations.describe_organization":
+                raise _Refusal(
+                    "AWSOrganizationsNotInUseException", "Your account is not a member of an organization."
+                )
             case "ec2.describe_regions":
                 return {"Regions": self._regions(request, account_id)}
             case "cloudwatch.get_metric_data":

@@ -1,0 +1,261 @@
+"""Net savings: what is left of a saving when reservations and Savings Plans are paid anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from .findings import Finding, PriceLine
+from .resources import Resource
+
+if TYPE_CHECKING:
+    from .prices.catalogue import PriceKey
+
+ZERO = Decimal(0)
+
+#: What runs: a price by the hour, and the zone (empty where it does not matter).
+Usage = tuple["PriceKey", str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class Commitment(Resource):
+    """Hours that are paid whether they are used or not: a reservation, or a Savings Plan.
+
+    ``capacity`` is in units an hour; :meth:`units` says how many of them one hour of something takes.
+    ``rank`` orders commitments as AWS applies them, the most specific first. ``at_least`` marks a capacity that
+    is stated as large as it can be, so that what is left of a saving is at least what is said.
+    """
+
+    capacity: Decimal = ZERO
+    rank: int = 0
+    at_least: bool = False
+
+    def units(self, used: Usage, price: Decimal | None) -> Decimal | None:
+        """Return the units of one hour of ``used``, whose list price is ``price``; None: it is not covered."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class BilledUsage(Resource):
+    """A line of a closed month's bill: ``cost`` is unblended USD, ``net`` after every discount, ``hours`` the month's.
+
+    ``covered`` marks what reservations and Savings Plans paid for.
+    """
+
+    usage_type: str = ""
+    operation: str = ""
+    quantity: Decimal = ZERO
+    cost: Decimal = ZERO
+    net: Decimal = ZERO
+    hours: int = 730
+    covered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ObservedCoverage(Commitment):
+    """What reservations and Savings Plans covered of a family last month, in list prices an hour, whoever bought them.
+
+    Which ones they were, and what else the freed hours could cover, a bill does not say: hence "at least".
+    """
+
+    dimension: str = ""
+    family: str = ""
+
+    def units(self, used: Usage, price: Decimal | None) -> Decimal | None:
+        """Return the list price of an hour, for whatever is of this family."""
+        key = used[0]
+        same = (key.dimension, key.region, family_of(key)) == (self.dimension, self.region, self.family)
+        return price if same else None
+
+
+def family_of(key: PriceKey) -> str:
+    """Return what of a price is interchangeable for coverage: all but the size and the number of zones."""
+    given = {name: value for name, value in key.attributes if name != "multi_az"}
+    for name in ("instance_type", "instance_class"):
+        if name in given:
+            parts = given[name].split(".")
+            given[name] = ".".join(parts[:-1])
+    return ";".join(f"{name}={value}" for name, value in sorted(given.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """Accounts that share commitments: what runs there, what is committed, and what each resource uses.
+
+    ``rates`` are what a unit cost on demand after every discount, where a bill says so. ``unclear`` are
+    (dimension, region) whose covered hours a bill does not tell apart. ``unknown`` says why nothing is known of what is committed.
+    """
+
+    running: Mapping[Usage, int] = field(default_factory=dict)
+    commitments: Sequence[Commitment] = ()
+    where: Mapping[tuple[str, str, str], Usage] = field(default_factory=dict)
+    rates: Mapping[PriceKey, Decimal] = field(default_factory=dict)
+    unclear: frozenset[tuple[str, str]] = frozenset()
+    unknown: str = ""
+
+
+def uncovered(
+    running: Mapping[Usage, Decimal],
+    commitments: Iterable[Commitment],
+    price: Callable[[PriceKey], Decimal | None],
+) -> dict[Usage, Decimal]:
+    """Return how much of what runs is billed on demand, in hours an hour, after the commitments."""
+    left = dict(running)
+    for commitment in sorted(commitments, key=lambda one: (one.rank, one.account_id, one.id)):
+        capacity = commitment.capacity
+        eligible = [
+            (units, used)
+            for used in left
+            if left[used] > 0 and (units := commitment.units(used, price(used[0]))) is not None and units > 0
+        ]
+        # Size flexibility starts at the smallest size.
+        for units, used in sorted(eligible):
+            if capacity <= 0:
+                break
+            taken = min(left[used], capacity / units)
+            left[used] -= taken
+            capacity -= taken * units
+    return left
+
+
+class Reconciler:
+    """Turns list savings into net ones, one finding after another: freed hours are given away once."""
+
+    def __init__(
+        self,
+        estate_of: Callable[[Finding], Estate],
+        committable: frozenset[str],
+        covered: frozenset[str],
+        price: Callable[[PriceKey], Decimal | None],
+        key_of: Callable[[PriceLine], PriceKey],
+    ) -> None:
+        """``committable`` names the price dimensions that AWS sells commitments for, ``covered`` those read here."""
+        self._committable = committable
+        self._key_of = key_of
+        self._estate_of = estate_of
+        self._covered = covered
+        self._price = price
+        self._left: dict[int, dict[Usage, Decimal]] = {}
+        self._changed: dict[tuple[int, str], tuple[Usage, Usage | None]] = {}
+
+    def reconcile(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Return the findings, in their order, with ``net_monthly_savings`` and how it came to be in ``metadata``.
+
+        The largest saving goes first and takes what other on-demand usage can absorb. Accepted findings are judged
+        alone: nobody acts on them.
+        """
+        order = sorted(
+            range(len(findings)),
+            key=lambda n: (-(findings[n].estimated_monthly_savings or ZERO), findings[n].sort_key),
+        )
+        done = {number: self._net(findings[number]) for number in order}
+        found = []
+        for number, finding in enumerate(findings):
+            net, basis = done[number]
+            metadata = {**finding.metadata, "net_basis": basis} if basis else finding.metadata
+            found.append(replace(finding, net_monthly_savings=net, metadata=metadata))
+        return found
+
+    def _net(self, finding: Finding) -> tuple[Decimal | None, str]:
+        listed = finding.estimated_monthly_savings
+        if listed is None:
+            return None, ""
+        before = [line for line in finding.current_lines if line.dimension in self._committable]
+        after = [line for line in finding.target_lines if line.dimension in self._committable]
+        if not before and not after:
+            return self._discounted(finding, listed, self._estate_of(finding), ())
+        unread = sorted({line.dimension for line in (*before, *after)} - self._covered)
+        if unread:
+            return None, f"not reconciled: commitments for {unread[0]} are not read"
+        estate = self._estate_of(finding)
+        if estate.unknown:
+            return None, f"not reconciled: {estate.unknown}"
+        if len(before) != 1 or len(after) > 1:
+            return None, "not reconciled: it is more than one thing that runs"
+        return self._alone(finding, listed, estate, before[0], after[0] if after else None)
+
+    def _alone(
+        self, finding: Finding, listed: Decimal, estate: Estate, before: PriceLine, after: PriceLine | None
+    ) -> tuple[Decimal | None, str]:
+        now = estate.where.get((finding.account_id, finding.region, finding.resource_id))
+        if now is None or now[0] != self._key_of(before):
+            return None, "not reconciled: it is not among what runs"
+        if (now[0].dimension, now[0].region) in estate.unclear:
+            return None, "not reconciled: the bill does not tell what was covered"
+        then = None if after is None else (self._key_of(after), now[1])
+        applying = [
+            one
+            for one in estate.commitments
+            if any(one.units(used, self._price(used[0])) is not None for used in (now, then) if used)
+        ]
+        if not applying:
+            return self._discounted(finding, listed, estate, (), "no reservation or Savings Plan applies")
+        state = self._left.setdefault(id(estate), {used: Decimal(n) for used, n in estate.running.items()})
+        place = id(estate), f"{finding.account_id}/{finding.region}/{finding.resource_id}"
+        if place in self._changed:
+            # Another finding changed it already: judge this one as if that had not happened, and change nothing.
+            was, became = self._changed[place]
+            state = _moved(state, became, was)
+        moved = _moved(state, now, then)
+        difference = self._cost(state, moved, estate)
+        if difference is None:
+            return None, "not reconciled: the price of what takes the freed hours is not known"
+        if place not in self._changed and finding.status != "accepted":
+            self._left[id(estate)] = moved
+            self._changed[place] = (now, then)
+        then_price = ZERO if after is None or after.unit_price is None else after.unit_price
+        listed_hour = (before.unit_price or ZERO) - then_price
+        net = listed - (listed_hour - difference) * before.quantity
+        named = ", ".join(sorted(one.id for one in applying)[:5])
+        bound = "at least, " if any(one.at_least for one in applying) else ""
+        lines = (before,) if after is None else (before, after)
+        return self._discounted(finding, net, estate, lines, f"{bound}after {named}")
+
+    def _cost(
+        self, before: Mapping[Usage, Decimal], after: Mapping[Usage, Decimal], estate: Estate
+    ) -> Decimal | None:
+        """Return what an hour costs less on demand, or None if that cannot be told."""
+        less = uncovered(before, estate.commitments, self._price)
+        more = uncovered(after, estate.commitments, self._price)
+        total = ZERO
+        for used in {*less, *more}:
+            change = less.get(used, ZERO) - more.get(used, ZERO)
+            price = self._price(used[0])
+            if change and price is None:
+                return None
+            total += change * self._paid(estate, used[0], price or ZERO)
+        return total
+
+    @staticmethod
+    def _paid(estate: Estate, key: PriceKey, price: Decimal) -> Decimal:
+        """Return what a unit costs on demand: the list price, or less if the bill says so."""
+        return min(price, estate.rates.get(key, price))
+
+    def _discounted(
+        self, finding: Finding, net: Decimal, estate: Estate, done: Sequence[PriceLine], basis: str = ""
+    ) -> tuple[Decimal, str]:
+        """Return ``net`` with the other lines at what their units really cost."""
+        before = net
+        for sign, lines in ((-1, finding.current_lines), (1, finding.target_lines)):
+            for line in lines:
+                if line.unit_price is not None and line not in done:
+                    paid = self._paid(estate, self._key_of(line), line.unit_price)
+                    net += sign * line.quantity * (line.unit_price - paid)
+        said = [
+            part for part in (basis, "at the rates of last month's bill" if net != before else "") if part
+        ]
+        return net, "; ".join(said)
+
+
+def _moved(
+    running: Mapping[Usage, Decimal], source: Usage | None, target: Usage | None
+) -> dict[Usage, Decimal]:
+    """Return what runs after one thing moved; None: it is gone, or new."""
+    found = dict(running)
+    if source is not None:
+        found[source] = max(ZERO, found.get(source, ZERO) - 1)
+    if target is not None:
+        found[target] = found.get(target, ZERO) + 1
+    return found

@@ -1,0 +1,167 @@
+"""What runs and what is committed, out of the store: the facts that net savings need."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from .collector.store import Cell, Store
+from .commitments import BilledUsage, Commitment, Estate, ObservedCoverage, Reconciler, Usage, family_of
+from .declare import Inventory
+from .findings import Finding, PriceLine
+from .plan import Plan, is_billable
+from .prices.bill import Usage as BillLine
+from .prices.bill import identify, rates, region_of
+from .prices.catalogue import CATALOGUE, PriceKey
+from .resources import Target
+
+if TYPE_CHECKING:
+    from .prices.resolver import Price
+
+#: The service that tells whether an account shares its commitments with others.
+SHARING = "organizations"
+
+#: What covered usage is about, where its operation or price is not known.
+UNTOLD = {"BoxUsage": "ec2.instance", ":db.": "rds.instance"}
+
+
+class Commitments:
+    """Reads enrichments (``beside=``) and what runs beside them; ``organization`` are all its accounts, if audited."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        organization: frozenset[str] | None,
+        resolve: Callable[[PriceKey], Price],
+    ) -> None:
+        self._cells = [
+            (declaration, target, store.cell(declaration, target)) for declaration, target in plan.cells
+        ]
+        self._organization = organization
+        wanted = {name for declaration, _, _ in self._cells for name in declaration.beside}
+        self._running = {declaration for declaration, _, _ in self._cells if declaration.name in wanted}
+        self._estates: dict[frozenset[str] | str, Estate] = {}
+        self._accounts: dict[str, Estate] = {}
+        self._known: dict[PriceKey, Decimal | None] = {}
+        self._resolve = resolve
+
+    def _price(self, key: PriceKey) -> Decimal | None:
+        if key not in self._known:
+            self._known[key] = self._resolve(key).unit_price
+        return self._known[key]
+
+    def reconcile(self, found: Sequence[Finding]) -> list[Finding]:
+        """Return the findings with their net savings, where those are known."""
+        covered = frozenset(
+            row.billed.dimension
+            for declaration, _, cell in self._cells
+            if declaration in self._running
+            for row in cell.rows
+            if getattr(row, "billed", None) is not None
+        )
+        committable = frozenset(name for name, row in CATALOGUE.items() if row.committable)
+        return Reconciler(self._estate_of, committable, covered, self._price, key_of).reconcile(found)
+
+    def _estate_of(self, finding: Finding) -> Estate:
+        account = finding.account_id
+        if account not in self._accounts:
+            self._accounts[account] = self._made(account)
+        return self._accounts[account]
+
+    def _made(self, account: str) -> Estate:
+        bill = self._billed(account)
+        if bill is not None:
+            # A bill knows what was covered, by whomever it was bought.
+            return self._observed(account, bill)
+        shared = self._sharing(account)
+        if shared not in self._estates:
+            made = Estate(unknown=shared) if isinstance(shared, str) else self._estate(shared)
+            self._estates[shared] = made
+        return self._estates[shared]
+
+    def _observed(self, account: str, bill: Sequence[BilledUsage]) -> Estate:
+        used, where = self._used(frozenset({account}))
+        demanded = [_usage(line) for line in bill if not line.covered]
+        hours: dict[tuple[str, str, str], Decimal] = {}
+        unclear: set[tuple[str, str]] = set()
+        for line in bill:
+            key = identify(_usage(line)) if line.covered else None
+            price = None if key is None else self._price(key)
+            if key is not None and price is not None:
+                family = key.dimension, key.region, family_of(key)
+                hours[family] = hours.get(family, Decimal(0)) + price * line.quantity / line.hours
+            elif line.covered and (region := region_of(line.usage_type)) is not None:
+                unclear |= {(name, region) for mark, name in UNTOLD.items() if mark in line.usage_type}
+        covered = tuple(
+            ObservedCoverage(
+                id="last month's coverage", target=Target(account, region), capacity=capacity, at_least=True,
+                dimension=dimension, family=family,
+            )
+            for (dimension, region, family), capacity in sorted(hours.items())
+        )  # fmt: skip
+        return Estate(used, covered, where, rates(demanded), frozenset(unclear))
+
+    def _enrichments(self, accounts: frozenset[str]) -> Iterator[tuple[Inventory, Cell]]:
+        for declaration, target, cell in self._cells:
+            if declaration.beside and target.account_id in accounts:
+                yield declaration, cell
+
+    def _billed(self, account_id: str) -> list[BilledUsage] | None:
+        """Return the account's bill of last month, or None if it was not asked for or is not whole."""
+        found: list[BilledUsage] = []
+        asked = False
+        for declaration, cell in self._enrichments(frozenset({account_id})):
+            if is_billable(declaration):
+                if cell.fault or cell.cut or cell.partial:
+                    return None
+                asked = True
+                found += [row for row in cell.rows if isinstance(row, BilledUsage)]
+        return found if asked else None
+
+    def _sharing(self, account_id: str) -> frozenset[str] | str:
+        """Return the accounts that share commitments with this one, or why they are not known."""
+        for declaration, cell in self._enrichments(frozenset({account_id})):
+            if declaration.service == SHARING:
+                if cell.fault is not None:
+                    return f"{declaration.call}: {cell.fault}"
+                if not cell.rows:
+                    return frozenset({account_id})
+                if self._organization is None:
+                    return "other accounts of its organization may share commitments: audit all, with --finops-org"
+                return self._organization
+        return "its commitments were not read"
+
+    def _estate(self, accounts: frozenset[str]) -> Estate:
+        committed: list[Commitment] = []
+        for declaration, cell in self._enrichments(accounts):
+            if is_billable(declaration):
+                continue
+            if fault := cell.fault or cell.cut:
+                return Estate(unknown=f"{declaration.call}: {fault}")
+            committed += [row for row in cell.rows if isinstance(row, Commitment)]
+        used, where = self._used(accounts)
+        return Estate(used, tuple(committed), where)
+
+    def _used(self, accounts: frozenset[str]) -> tuple[Counter[Usage], dict[tuple[str, str, str], Usage]]:
+        used: Counter[Usage] = Counter()
+        where: dict[tuple[str, str, str], Usage] = {}
+        for declaration, target, cell in self._cells:
+            if declaration in self._running and target.account_id in accounts:
+                for row in cell.rows:
+                    if getattr(row, "billed", None) is not None:
+                        usage = row.billed, getattr(row, "availability_zone", "")
+                        used[usage] += 1
+                        where[row.account_id, row.region, row.id] = usage
+        return used, where
+
+
+def _usage(line: BilledUsage) -> BillLine:
+    return BillLine(line.usage_type, line.operation, "", line.quantity, line.cost, line.net)
+
+
+def key_of(line: PriceLine) -> PriceKey:
+    """Return the price that a line is at."""
+    return PriceKey(line.dimension, line.region, line.attributes)

@@ -1,0 +1,503 @@
+"""What reservations and Savings Plans leave of a saving: by hand, then through real processes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finops_kit import ACCOUNT, audit, environment
+from pytest_finops.fixtures.reservations import ReservedDatabases, ReservedInstances, SavingsPlan, normalized
+
+import pytest_finops as finops
+from pytest_finops.commitments import Commitment, Estate, Reconciler, uncovered
+from pytest_finops.findings import Finding, PriceLine, cents
+from pytest_finops.net import key_of
+from pytest_finops.prices import CATALOGUE, PriceKey, key
+from pytest_finops.testing import Estate as Accounts
+from pytest_finops.testing import Fault, ReplayEndpoint
+
+HERE = finops.Target(ACCOUNT, "us-east-1")
+PRICES = {
+    "m5.large": "0.096", "m5.xlarge": "0.192", "m5.2xlarge": "0.384", "m4.2xlarge": "0.40", "m6i.2xlarge": "0.384",
+    "db.m5.large": "0.171", "db.m5.large/az": "0.342", "db.m5.xlarge": "0.342",
+}  # fmt: skip
+COMMITTABLE = frozenset(name for name, row in CATALOGUE.items() if row.committable)
+
+
+def ec2(name: str, region: str = "us-east-1", **more: str) -> PriceKey:
+    return key("ec2.instance", region, {"instance_type": name, **more})
+
+
+def rds(name: str, *, multi_az: bool = False, engine: str = "mysql", **more: str) -> PriceKey:
+    return key(
+        "rds.instance", "us-east-1", {"instance_class": name, "engine": engine, "multi_az": multi_az, **more}
+    )
+
+
+def price(wanted: PriceKey) -> Decimal | None:
+    given = dict(wanted.attributes)
+    name = given.get("instance_type") or given["instance_class"] + (
+        "/az" if given["multi_az"] == "true" else ""
+    )
+    return Decimal(PRICES[name]) if name in PRICES else None
+
+
+def reserved(name: str, count: int = 1, **answer: Any) -> Commitment:
+    given = {
+        "ReservedInstancesId": f"ri-{name}", "InstanceType": name, "InstanceCount": count, "State": "active",
+        "Scope": "Region", "ProductDescription": "Linux/UNIX", "InstanceTenancy": "default",
+    }  # fmt: skip
+    return ReservedInstances.from_api({**given, **answer}, HERE)
+
+
+def database(name: str, count: int = 1, **answer: Any) -> Commitment:
+    given = {
+        "ReservedDBInstanceId": f"rdb-{name}",
+        "DBInstanceClass": name,
+        "DBInstanceCount": count,
+        "ProductDescription": "mysql",
+    }
+    return ReservedDatabases.from_api({**given, **answer}, HERE)
+
+
+def plan(kind: str, commitment: str, **answer: Any) -> Commitment:
+    given = {
+        "savingsPlanId": f"sp-{kind}",
+        "savingsPlanType": kind,
+        "commitment": commitment,
+        "state": "active",
+    }
+    return SavingsPlan.from_api({**given, **answer}, HERE)
+
+
+def line(wanted: PriceKey, hours: int = 730) -> PriceLine:
+    return PriceLine(
+        dimension=wanted.dimension, region=wanted.region, quantity=Decimal(hours), unit="h", unit_price=price(wanted),
+        source="snapshot", attributes=wanted.attributes,
+    )  # fmt: skip
+
+
+def finding(
+    resource: str,
+    now: PriceKey | None,
+    then: PriceKey | None = None,
+    *,
+    more: Sequence[PriceLine] = (),
+    **fields: Any,
+) -> Finding:
+    current = [*([line(now)] if now else []), *more]
+    target = [line(then)] if then else []
+    amounts = [one.amount or Decimal(0) for one in current], [one.amount or Decimal(0) for one in target]
+    values: dict[str, Any] = {
+        "id": resource, "rule_id": "ec2-low-cpu", "name": "n", "category": "compute", "severity": "low",
+        "effort": "low", "restart": False, "risk": "low", "confidence": "high", "kind": "optimisation",
+        "action": "rightsize", "resource_id": resource, "resource_arn": "", "resource_type": "T",
+        "account_id": ACCOUNT, "region": "us-east-1", "current_lines": tuple(current), "target_lines": tuple(target),
+        "estimated_monthly_savings": sum(amounts[0], Decimal(0)) - sum(amounts[1], Decimal(0)),
+    }  # fmt: skip
+    return Finding(**{**values, **fields})
+
+
+def nets(
+    running: Mapping[str, PriceKey],
+    commitments: Sequence[Commitment],
+    *found: Finding,
+    zone: str = "us-east-1a",
+    unknown: str = "",
+) -> list[str | None]:
+    """The net savings of findings, rounded, where ``running`` runs: resource id -> price."""
+    places = {(ACCOUNT, "us-east-1", name): (wanted, zone) for name, wanted in running.items()}
+    estate = Estate(Counter(places.values()), commitments, places, unknown=unknown)
+    covered = frozenset(wanted.dimension for wanted in running.values()) | {"ec2.instance"}
+    done = Reconciler(lambda _: estate, COMMITTABLE, covered, price, key_of).reconcile(found)
+    return [None if one.net_monthly_savings is None else str(cents(one.net_monthly_savings)) for one in done]
+
+
+XL, L = ec2("m5.xlarge"), ec2("m5.large")
+ONE = finding("i-1", XL, L)
+
+
+def many(count: int) -> dict[str, PriceKey]:
+    return {f"i-{n}": XL for n in range(1, count + 1)}
+
+
+@pytest.mark.parametrize(
+    ("running", "commitments", "net"),
+    [
+        (1, [], "70.08"),  # (0.192 - 0.096) x 730
+        # The only instance is covered: half of its reservation would go unused.
+        (1, [reserved("m5.xlarge")], "0.00"),
+        # A second one pays on demand and takes the freed half.
+        (2, [reserved("m5.xlarge")], "70.08"),
+        # Size flexibility: two large ones are one xlarge; one large covers half, so that the other half is saved.
+        (1, [reserved("m5.large", 2)], "0.00"),
+        (1, [reserved("m5.large")], "70.08"),
+        (1, [reserved("m5.2xlarge")], "0.00"),
+        # Others: another family, region scope elsewhere, tenancy, platform, zone.
+        (1, [reserved("m4.xlarge")], "70.08"),
+        (1, [reserved("m5.xlarge", InstanceTenancy="dedicated")], "70.08"),
+        (1, [reserved("m5.xlarge", ProductDescription="Windows")], "70.08"),
+        (1, [reserved("m5.xlarge", Scope="Availability Zone", AvailabilityZone="us-east-1b")], "70.08"),
+        # Zonal: covers the xlarge and nothing else, so that the large one is bought: -0.096 x 730.
+        (1, [reserved("m5.xlarge", Scope="Availability Zone", AvailabilityZone="us-east-1a")], "-70.08"),
+        # A platform that nobody knows is taken to cover it, and the large one is bought.
+        (1, [reserved("m5.xlarge", ProductDescription="Plan 9")], "-70.08"),
+    ],
+)  # fmt: skip
+def test_reserved_instances(running: int, commitments: list[Commitment], net: str) -> None:
+    assert nets(many(running), commitments, ONE) == [net]
+
+
+def test_freed_hours_are_given_away_once() -> None:
+    # 16 reserved units, 24 run: 8 are bought. Each finding frees 4, so two are worth their list price, not three.
+    found = [finding(f"i-{n}", XL, L) for n in (1, 2, 3)]
+    assert nets(many(3), [reserved("m5.xlarge", 2)], *found) == ["70.08", "70.08", "0.00"]
+    # What is accepted is not acted on and takes nothing.
+    kept = finding("i-1", XL, L, status="accepted")
+    assert nets(many(3), [reserved("m5.xlarge", 2)], kept, *found[1:]) == ["70.08", "70.08", "70.08"]
+
+
+def test_leaving_a_reserved_family_costs() -> None:
+    # The reservation is paid on; m6i.2xlarge comes on top: -0.384 x 730.
+    old = finding("i-1", ec2("m4.2xlarge"), ec2("m6i.2xlarge"))
+    assert nets({"i-1": ec2("m4.2xlarge")}, [reserved("m4.2xlarge")], old) == ["-280.32"]
+    # Into a family whose reservation lies idle everything is saved: 0.40 x 730.
+    assert nets({"i-1": ec2("m4.2xlarge")}, [reserved("m6i.2xlarge")], old) == ["292.00"]
+
+
+def test_two_findings_on_one_instance_are_each_judged_from_today() -> None:
+    smaller = finding("i-1", ec2("m4.2xlarge"), None)
+    newer = finding("i-1", ec2("m4.2xlarge"), ec2("m6i.2xlarge"), id="other", rule_id="ec2-old-generation")
+    assert nets({"i-1": ec2("m4.2xlarge")}, [reserved("m4.2xlarge")], smaller, newer) == ["0.00", "-280.32"]
+
+
+@pytest.mark.parametrize(
+    ("commitments", "net"),
+    [
+        # 0.0528 / (1 - 0.72) covers 0.188571 of 0.192 an hour: 0.003429 x 730 = 2.50 is bought, and saved.
+        ([plan("EC2Instance", "0.0528", region="us-east-1", ec2InstanceFamily="m5")], "2.50"),
+        ([plan("EC2Instance", "0.0528", region="eu-west-1", ec2InstanceFamily="m5")], "70.08"),
+        ([plan("EC2Instance", "0.0528", region="us-east-1", ec2InstanceFamily="m4")], "70.08"),
+        # 0.034 / (1 - 0.66) = 0.10 of 0.192: 0.092 x 730
+        ([plan("Compute", "0.034")], "67.16"),
+        ([plan("Compute", "10")], "0.00"),
+        ([plan("Database", "10"), plan("SageMaker", "10")], "70.08"),
+        ([plan("Tea", "10")], "0.00"),
+        # The reservation is used first; the plan covers nothing that this changes.
+        ([reserved("m5.xlarge"), plan("Compute", "10")], "0.00"),
+    ],
+)  # fmt: skip
+def test_the_kinds_of_savings_plans(commitments: list[Commitment], net: str) -> None:
+    assert nets(many(1), commitments, ONE) == [net]
+
+
+def test_a_plan_says_at_least() -> None:
+    estate = Estate({(XL, ""): 1}, [plan("Compute", "0.034")], {(ACCOUNT, "us-east-1", "i-1"): (XL, "")})
+    (done,) = Reconciler(lambda _: estate, COMMITTABLE, frozenset({"ec2.instance"}), price, key_of).reconcile(
+        [ONE]
+    )
+    assert done.metadata["net_basis"] == "at least, after sp-Compute"
+
+
+STORAGE = PriceLine(
+    dimension="rds.storage", region="us-east-1", quantity=Decimal(100), unit="GB-Mo", unit_price=Decimal("0.115"), source="snapshot"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("commitments", "net"),
+    [
+        ([], "136.33"),  # (0.342 - 0.171) x 730 + 100 x 0.115
+        # Two single ones cover a Multi-AZ one: only the storage is saved.
+        ([database("db.m5.large", 2)], "11.50"),
+        ([database("db.m5.large", MultiAZ=True)], "11.50"),
+        # One covers half of it: the other half is bought, and saved.
+        ([database("db.m5.large")], "136.33"),
+        ([database("db.m5.xlarge")], "11.50"),
+        ([database("db.m5.large", 2, ProductDescription="postgresql")], "136.33"),
+        ([database("db.m5.large", 2, ProductDescription="aurora-mysql")], "136.33"),
+        ([plan("Database", "10")], "11.50"),
+        ([plan("Compute", "10")], "136.33"),
+    ],
+)
+def test_reserved_databases(commitments: list[Commitment], net: str) -> None:
+    double, single = rds("db.m5.large", multi_az=True), rds("db.m5.large")
+    assert nets({"db-1": double}, commitments, finding("db-1", double, single, more=[STORAGE])) == [net]
+
+
+def test_licences_included_are_not_flexible() -> None:
+    oracle = {"engine": "oracle-se2", "license_model": "license-included"}
+    small, large = rds("db.m5.large", **oracle), rds("db.m5.xlarge", **oracle)  # type: ignore[arg-type]
+    found = finding("db-1", large, small)
+    for product, net in (("oracle-se2 (li)", "-124.83"), ("oracle-se2 (byol)", "124.83")):
+        # Covered as it is, the smaller one would be bought: -0.171 x 730.
+        assert nets({"db-1": large}, [database("db.m5.xlarge", ProductDescription=product)], found) == [net]
+
+
+def test_what_is_not_known_stays_null() -> None:
+    assert nets(many(1), [], ONE, unknown="savingsplans.describe_savings_plans: AccessDenied") == [None]
+    # Nobody reads what is reserved of caches; nothing is ever reserved of volumes.
+    cache = line(ec2("m5.large"))
+    node = PriceLine(
+        dimension="elasticache.node",
+        region="us-east-1",
+        quantity=Decimal(730),
+        unit="h",
+        unit_price=Decimal(1),
+        source="live",
+    )
+    assert nets(many(1), [], finding("c", None, more=[node]), finding("v", None, more=[STORAGE])) == [
+        None,
+        "11.50",
+    ]
+    assert (
+        nets(many(1), [], finding("x", XL, L), finding("i-1", L), finding("i-1", XL, more=[cache]))
+        == [None] * 3
+    )
+    assert nets(many(1), [], finding("i-1", XL, L, estimated_monthly_savings=None)) == [None]
+    # What takes the freed hours has no price.
+    other = {"i-1": XL, "i-2": ec2("m5.24xlarge")}
+    assert nets(other, [reserved("m5.xlarge")], ONE) == [None]
+
+
+def test_sizes_are_normalised_as_aws_does() -> None:
+    sizes = (
+        "nano",
+        "micro",
+        "small",
+        "medium",
+        "large",
+        "xlarge",
+        "2xlarge",
+        "24xlarge",
+        "metal-24xl",
+        "metal",
+    )
+    assert [normalized(size) for size in sizes] == [
+        Decimal("0.25"),
+        Decimal("0.5"),
+        1,
+        2,
+        4,
+        8,
+        16,
+        192,
+        192,
+        None,
+    ]
+
+
+def test_uncovered_never_exceeds_what_runs() -> None:
+    running = {(XL, ""): Decimal(2), (L, ""): Decimal(1)}
+    left = uncovered(running, [reserved("m5.large", 100), plan("Compute", "100")], price)
+    assert set(left.values()) == {Decimal(0)}
+    assert uncovered(running, [], price) == running
+
+
+# --- through a process --------------------------------------------------------------------------------------------
+
+RULE = """\
+version: 1
+rules:
+  - {id: ec2-team, name: n, description: d, category: compute, severity: low, effort: low, risk: low,
+     kind: optimisation, action: rightsize, service: ec2, check_type: resource_state,
+     condition: {field: state, operator: equals, value: running}, recommendation: r, remediation_effort: 1 hour,
+     rollback: b, docs_url: "https://example.com/x", aws_doc: "https://docs.aws.amazon.com/x"}
+"""
+TEST = """\
+import pytest_finops as finops
+
+@finops.rule("ec2-team")
+def test_team(ec2_instances, prices, findings, rule):
+    for one in ec2_instances:
+        def lines(name):
+            return [prices.line("ec2.instance", one, 730, instance_type=name, component=one.component)]
+        findings.report(one, current_lines=lines(one.instance_type), target_lines=lines("m5.large"))
+"""
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+ARGS = (
+    "--finops-profile=env",
+    "checks",
+    "--finops-prices",
+    "offline",
+    "--finops-now",
+    NOW.isoformat(),
+    "-p",
+    "no:hypothesispytest",
+)
+
+
+def accounts(*, alone: bool = True) -> Accounts:
+    estate = Accounts(NOW)
+    estate.account(ACCOUNT, "main", regions=("us-east-1",), access_key="AKIAMAIN")
+    for number in range(2):
+        estate.add(
+            ACCOUNT, "us-east-1", "ec2.describe_instances", InstanceId=f"i-{number}", InstanceType="m5.xlarge",
+            State={"Name": "running"}, LaunchTime="-90d", UsageOperation="RunInstances",
+            Placement={"AvailabilityZone": "us-east-1a", "Tenancy": "default"},
+        )  # fmt: skip
+    for number in range(2):
+        estate.add(
+            ACCOUNT, "us-east-1", "ec2.describe_reserved_instances", ReservedInstancesId=f"ri-{number}",
+            InstanceType="m5.large", InstanceCount=3, State="active" if number else "retired", Scope="Region",
+            ProductDescription="Linux/UNIX", InstanceTenancy="default",
+        )  # fmt: skip
+    if alone:
+        estate.refuse(
+            ACCOUNT, "global", "organizations.describe_organization", "AWSOrganizationsNotInUseException"
+        )
+    else:
+        estate.put(ACCOUNT, "global", "organizations.describe_organization", {"Organization": {"Id": "o-1"}})
+    return estate
+
+
+def run(
+    folder: Path, estate: Accounts, *args: str, faults: Any = ()
+) -> tuple[int, str, dict[str, Any], set[str]]:
+    (folder / "checks").mkdir(exist_ok=True)
+    (folder / "checks" / "ec2.yaml").write_text(RULE)
+    (folder / "checks" / "test_team.py").write_text(TEST)
+    with ReplayEndpoint(estate, faults=faults) as endpoint:
+        status, output, document = audit(folder, *ARGS, *args, env=environment(endpoint.url, folder))
+        return status, output, document, {f"{r.service}.{r.operation}" for r in endpoint.requests}
+
+
+def test_an_audit_reconciles_what_it_finds(tmp_path: Path) -> None:
+    status, output, document, asked = run(
+        tmp_path, accounts(), "--finops-save-inventory", str(tmp_path / "saved")
+    )
+
+    assert status == 1, output
+    # 12 reserved units, 16 run: 4 are bought. The first finding frees 4 of them, the second frees what is paid anyway.
+    assert [(f["estimated_monthly_savings"], f["net_monthly_savings"]) for f in document["findings"]] == [
+        ("70.08", "70.08"),
+        ("70.08", "0.00"),
+    ]
+    assert document["totals"]["net"] == "70.08"
+    assert document["total_monthly_savings"] == "140.16"
+    assert document["findings"][1]["metadata"]["net_basis"] == "after ri-1"
+    assert {"ec2.describe_reserved_instances", "savingsplans.describe_savings_plans"} <= asked
+    assert "rds.describe_reserved_db_instances" not in asked
+
+    replay = (
+        "--finops-inventory",
+        str(tmp_path / "saved"),
+        "checks",
+        "--finops-prices",
+        "offline",
+        "-n",
+        "2",
+    )
+    _, output, again = audit(tmp_path, *replay)
+    assert again["totals"] == document["totals"], output
+
+
+def test_the_dry_run_names_the_calls_and_a_refusal_is_no_blind_spot(tmp_path: Path) -> None:
+    denied = [Fault("error", "savingsplans", "describe_savings_plans", code="AccessDeniedException")]
+    status, output, document, asked = run(tmp_path, accounts(), "--finops-dry-run", faults=denied)
+    assert status == 0, output
+    assert {f"{call['service']}.{call['operation']}" for call in document["calls"]} == asked
+    assert "savingsplans.describe_savings_plans" in asked
+
+    status, output, document, _ = run(tmp_path, accounts(), faults=denied)
+    assert (status, document["complete"], document["blind_spots"]) == (1, True, [])
+    assert {f["net_monthly_savings"] for f in document["findings"]} == {None}
+    assert document["totals"]["net"] is None
+    assert "AccessDeniedException" in document["findings"][0]["metadata"]["net_basis"]
+
+
+def test_a_member_of_an_organization_is_reconciled_only_with_all_of_it(tmp_path: Path) -> None:
+    _, output, document, _ = run(tmp_path, accounts(alone=False))
+    assert {f["net_monthly_savings"] for f in document["findings"]} == {None}, output
+    assert "may share commitments" in document["findings"][0]["metadata"]["net_basis"]
+
+
+def bill(*groups: tuple[str, str, str, str, str]) -> dict[str, Any]:
+    made = [
+        {
+            "Keys": [usage_type, operation],
+            "Metrics": {
+                "UsageQuantity": {"Amount": quantity, "Unit": "Hrs"},
+                "UnblendedCost": {"Amount": cost, "Unit": "USD"},
+                "NetAmortizedCost": {"Amount": net, "Unit": "USD"},
+            },
+        }
+        for usage_type, operation, quantity, cost, net in groups
+    ]
+    return {"ResultsByTime": [{"Groups": made, "Estimated": False}]}
+
+
+def month(*records: str) -> dict[str, Any]:
+    return {
+        "TimePeriod": {"Start": "2026-10-01", "End": "2026-11-01"},
+        "Granularity": "MONTHLY",
+        "Metrics": ["UnblendedCost", "NetAmortizedCost", "UsageQuantity"],
+        "GroupBy": [{"Type": "DIMENSION", "Key": name} for name in ("USAGE_TYPE", "OPERATION")],
+        "Filter": {
+            "And": [
+                {"Dimensions": {"Key": "RECORD_TYPE", "Values": list(records)}},
+                {"Dimensions": {"Key": "LINKED_ACCOUNT", "Values": [ACCOUNT]}},
+            ]
+        },
+    }
+
+
+COVERED = "DiscountedUsage", "SavingsPlanCoveredUsage"
+
+
+def test_cost_data_tells_what_was_covered_and_what_was_really_paid(tmp_path: Path) -> None:
+    estate = accounts(alone=False)  # a member: who bought what does not matter, the bill knows
+    # October has 744 hours. 1,116 of the two instances' 1,488 were covered: 1.5 of 2 instances. The rest cost 10 % less.
+    on_demand = bill(("BoxUsage:m5.xlarge", "RunInstances", "372", "71.424", "64.2816"))
+    covered = bill(("BoxUsage:m5.xlarge", "RunInstances", "1116", "0", "130"))
+    estate.put(ACCOUNT, "global", "ce.get_cost_and_usage", on_demand, month("Usage"))
+    estate.put(ACCOUNT, "global", "ce.get_cost_and_usage", covered, month(*COVERED))
+
+    status, output, document, asked = run(tmp_path, estate, "--finops-cost-data", "--finops-dry-run")
+    assert status == 0, output
+    # At most two pages of each of the two questions.
+    assert document["predicted"]["upper"] == "0.04"
+    assert "ce.get_cost_and_usage" not in asked
+
+    status, output, document, asked = run(tmp_path, estate, "--finops-cost-data")
+    assert status == 1, output
+    assert document["api_usage"]["actual_cost"] == "0.02"
+    # Half an instance is bought, 0.096 an hour at list, 10 % less in fact: the first finding saves that, no other does.
+    # 0.096 x 0.9 x 730 = 63.072
+    assert [f["net_monthly_savings"] for f in document["findings"]] == ["63.07", "0.00"]
+    assert document["findings"][0]["metadata"]["net_basis"] == "at least, after last month's coverage"
+
+    _, output, document, asked = run(tmp_path, estate)
+    assert "ce.get_cost_and_usage" not in asked
+    assert document["api_usage"]["actual_cost"] == "0"
+
+
+def test_a_bill_that_is_not_whole_or_not_clear_is_no_coverage(tmp_path: Path) -> None:
+    estate = accounts()
+    estate.put(ACCOUNT, "global", "ce.get_cost_and_usage", bill(), month("Usage"))
+    unclear = bill(("BoxUsage:m5.xlarge", "RunInstances:9999", "1116", "0", "130"))
+    estate.put(ACCOUNT, "global", "ce.get_cost_and_usage", unclear, month(*COVERED))
+    _, output, document, _ = run(tmp_path, estate, "--finops-cost-data")
+    assert [f["net_monthly_savings"] for f in document["findings"]] == [None, None], output
+
+    denied = [Fault("error", "ce", "get_cost_and_usage", code="AccessDeniedException")]
+    status, output, document, _ = run(tmp_path, accounts(), "--finops-cost-data", faults=denied)
+    # Without a bill the reservations that the account shows stand in.
+    assert [f["net_monthly_savings"] for f in document["findings"]] == ["70.08", "0.00"], output
+    assert (status, document["complete"]) == (1, True)
+
+
+def test_checks_of_other_things_ask_for_no_commitments(tmp_path: Path) -> None:
+    from finops_kit import volumes_estate, write_checks
+
+    write_checks(tmp_path)
+    with ReplayEndpoint(volumes_estate()) as endpoint:
+        _, output, document = audit(tmp_path, *ARGS, env=environment(endpoint.url, tmp_path))
+        assert {r.service for r in endpoint.requests} == {"sts", "ec2"}, output
+    # Nothing commits anybody to volumes: the net savings are the savings.
+    assert document["totals"]["net"] == document["total_monthly_savings"] == "26.88"
