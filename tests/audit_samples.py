@@ -52,6 +52,7 @@ def line(
         source="unknown" if price is None else source,
         sku="" if price is None else "SKU" + dimension.upper().replace("-", "")[:10],
         as_of="" if price is None else "2026-11-01",
+        attributes=(("kind", "sample"),) if unit == "Hrs" else (),
     )
 
 

@@ -73,6 +73,7 @@ def finding() -> Finding:
         source="snapshot",
         sku="ABC",
         as_of="2026-10-01",
+        attributes=(("volume_type", "gp2"),),
     )
     return Finding(
         id=finding_id("ebs-unattached", "123456789012", "eu-west-1", "vol-1"),
@@ -202,7 +203,8 @@ def test_report_refuses_what_is_no_audit(tmp_path: Path) -> None:
 def test_explain_shows_the_arithmetic(audit: Path, finding: Finding, name: str | None) -> None:
     done = run("explain", name or finding.id[:6], "--audit", str(audit))
     assert done.exit_code == 0
-    assert "100 GB-Mo x 0.11 USD = 11.00 USD (snapshot, ABC, as of 2026-10-01)" in done.output
+    assert "ebs:gp2 (volume_type gp2) in eu-west-1: 100 GB-Mo x 0.11 USD = 11.00 USD" in done.output
+    assert "(snapshot, ABC, as of 2026-10-01)" in done.output
     assert "savings: 11.00 USD - 0.00 USD = 11.00 USD a month" in done.output
     assert "unattached_days: 31" in done.output
     assert "its check here: failed, 3 evaluated, 1 findings, 0 not evaluated" in done.output

@@ -540,6 +540,10 @@ def _arithmetic(found: Finding) -> None:
     click.echo(f"counted: {_usd(found.counted_monthly_savings)} a month, after overlaps")
     if found.net_monthly_savings is not None:
         click.echo(f"net:     {_usd(found.net_monthly_savings)} a month, after commitments")
+    if basis := found.metadata.get("net_basis"):
+        from ..reports.text import safe
+
+        click.echo(f"         {safe(basis)}")
 
 
 def _line(line: PriceLine) -> str:
@@ -551,7 +555,9 @@ def _line(line: PriceLine) -> str:
         for part in (line.source, line.sku, f"as of {line.as_of}" if line.as_of else "", line.note)
         if part
     )
-    return safe(f"{line.dimension} in {line.region}: {line.quantity:f} {line.unit} x {price} ({where})")
+    which = ", ".join(f"{name} {value}" for name, value in line.attributes)
+    named = f"{line.dimension} ({which})" if which else line.dimension
+    return safe(f"{named} in {line.region}: {line.quantity:f} {line.unit} x {price} ({where})")
 
 
 def _usd(value: Decimal | None) -> str:

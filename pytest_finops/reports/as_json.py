@@ -92,6 +92,7 @@ def _line(side: str, line: PriceLine) -> dict[str, Any]:
         "as_of": line.as_of,
         "component": line.component,
         "note": line.note,
+        "attributes": dict(line.attributes),
     }
 
 
@@ -413,7 +414,11 @@ class _Reader:
             side = line["side"]
             if side not in ("current", "target"):
                 raise self.fail(f"{where}.side", f"expected current or target, got {side!r}")
-            sides[side].append(self.convert(line, PriceLine, where, ("quantity", "unit_price", "amount")))
+            named = self.mapping(dict(line).pop("attributes", {}), f"{where}.attributes", ())
+            plain_line = {**line, "attributes": [[name, str(value)] for name, value in sorted(named.items())]}
+            sides[side].append(
+                self.convert(plain_line, PriceLine, where, ("quantity", "unit_price", "amount"))
+            )
         for index, item in enumerate(self.items(row, "components", f"{place}.")):
             where = f"{place}.components[{index}]"
             part = self.mapping(item, where, ("key", "monthly_cost", "saved"))
