@@ -37,7 +37,7 @@ lint: venv
 test: venv lint  ## Install everything and run the whole suite
 	@.ci/need chromium sh -c 'command -v chromium || command -v chromium-browser || command -v google-chrome' || \
 	  echo "the tests that look at the report as a page are skipped" >&2
-	$(PY) -m pytest -q -rs
+	$(PY) -m pytest -q -rs -n 2 --dist loadfile
 
 docs: venv  ## Regenerate every generated document
 	$(PY) -m pytest_finops.prices.agreement

@@ -101,6 +101,7 @@ class AuditSession:
         self._nothing_met = self._shipped = self._no_target = False
         self.mistakes: dict[str, None] = {}
         self._sources: dict[Path, str] = {}
+        self._untested: list[str] = []
         self._sets: dict[str, list[TargetSet]] = {}
         self._collected: set[str] = set()
         self._undiscovered = self._refused = False
@@ -180,7 +181,7 @@ class AuditSession:
         self._collected.update(rule.id for rule in rules)
         for rule in rules:
             if rule.enabled and not rule.resources and not self._has_test(rule.id, path.parent):
-                self._mistake(
+                self._untested.append(
                     f"{rule.source}: rule {rule.id} has no resources and no test beside or below its file, so it would "
                     f'never run; write a test with @finops.rule("{rule.id}"), or set enabled: false'
                 )
@@ -264,7 +265,9 @@ class AuditSession:
         return True
 
     @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
         """Deselect checks that are not asked for; refuse checks without a target, and every mistake at once."""
         checks = [item for item in items if plan.marked_rule(item)]
         rules: dict[pytest.Item, Rule] = {}
@@ -276,6 +279,9 @@ class AuditSession:
         self._check_twins(checks)
         self._check_overrides(bool(checks))
         self._check_keyword(bool(checks))
+        if not session.testsfailed:
+            # A test file that cannot be imported says so itself.
+            self.mistakes.update(dict.fromkeys(self._untested))
         self._refuse_mistakes()
         if not checks:
             return
