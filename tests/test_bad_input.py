@@ -331,7 +331,8 @@ def test_half_of_the_calls_denied_leaves_the_other_half(tmp_path: Path) -> None:
     assert outcomes["ebs-unattached", "eu-west-1"] == "failed"
     for rule in ("eip-unassociated", "ebs-old-snapshots", "nat-gateway-count", "ec2-old-generation"):
         assert outcomes[rule, "eu-west-1"] == "error", rule
-        assert outcomes[rule, "us-east-1"] != "error", rule
+        # Where nothing stands the row may be left out.
+        assert outcomes.get((rule, "us-east-1"), "passed") != "error", rule
     assert len(document["findings"]) == 4
     spots = {(spot["region"], spot["operation"], spot["code"]) for spot in document["blind_spots"]}
     assert spots >= {("eu-west-1", fault.operation, "UnauthorizedOperation") for fault in denied}
