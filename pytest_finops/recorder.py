@@ -43,6 +43,10 @@ class Verdicts:
     notes: list[Note] = field(default_factory=list)
 
 
+#: What was said about a target that no check said anything about.
+SILENT = Verdicts()
+
+
 class Recorder:
     """The ``findings`` fixture: collects findings, resources that could not be judged, and notes."""
 
@@ -57,7 +61,7 @@ class Recorder:
 
     def of(self, target: Target) -> Verdicts:
         """Return what was said about ``target`` so far."""
-        return self._verdicts.get(target) or Verdicts()
+        return self._verdicts.get(target, SILENT)
 
     def _of(self, resource: Resource) -> Verdicts:
         if not isinstance(resource, Resource):

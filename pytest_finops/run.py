@@ -45,9 +45,9 @@ from .errors import BlindTargets, ConfigError, FindingsFound
 from .exemptions import match_blind_spot, parse_exemptions, parse_expected_blind_spots
 from .findings import Finding, NotEvaluated, cents
 from .gate import Limits
-from .plan import Check, Plan, is_billable
+from .plan import Check, Plan, is_billable, planned_at
 from .predictions import PredictedCall, Prediction
-from .recorder import BoundRule, Recorder, Verdicts
+from .recorder import SILENT, BoundRule, Recorder
 from .resources import GLOBAL, Target
 from .results import Row
 from .targets import Discovery
@@ -495,8 +495,6 @@ class AuditRun:
 
     def blindness(self, check: Check, target: Target) -> list[tuple[str, str, Fault]]:
         """Return (service, operation, fault) of everything that blinds ``check`` on ``target``; metrics of non-subjects too."""
-        from .plan import planned_at
-
         found: list[tuple[str, str, Fault]] = []
         troubles = self.troubles
         if not self.troubled(check):
@@ -555,8 +553,6 @@ class AuditRun:
 
     def resource_faults(self, check: Check, target: Target) -> dict[str, str]:
         """Return the subject resources that AWS did not answer for, each with why."""
-        from .plan import planned_at
-
         found: dict[str, str] = {}
         if not self.troubled(check):
             return found
@@ -584,8 +580,6 @@ class AuditRun:
 
     def gone(self, check: Check, target: Target) -> dict[str, str]:
         """Return the subject resources that were deleted while the run looked at them, each with AWS's words."""
-        from .plan import planned_at
-
         if not self.troubled(check):
             return {}
         subjects = {subject.name for subject in check.subjects}
@@ -599,11 +593,10 @@ class AuditRun:
 
     def subject_ids(self, check: Check, target: Target) -> list[str]:
         """Return the ids of what ``check`` judges in ``target``, from the store."""
-        from .plan import planned_at
-
         return [
             row.id
             for subject in check.subjects
+            if subject in self.troubles.filled
             for at in planned_at(subject, [target], self.targets, self.payer)
             for row in self.store.cell(subject, at).rows
         ]
@@ -612,7 +605,7 @@ class AuditRun:
         """Let the running item see ``targets``, with a fresh recorder."""
         self.scope = Scope(
             store=self.store, targets=targets, declarations=check.declarations, payer=self.payer,
-            period_days=check.rule.period_days,
+            period_days=check.rule.period_days, filled=self.troubles.filled,
         )  # fmt: skip
         self.recorder = Recorder(check.rule, targets, self.environments, self.owners)
         self.bound_rule = BoundRule(check.rule, self.environments, self.settings.min_savings)
@@ -629,14 +622,14 @@ class AuditRun:
         ``changed`` is what the hook makes of a finding, before exemptions and baseline act on it.
         """
         verdicts = recorder.of(target)
+        if not self.troubled(check) and verdicts == SILENT and not self.subject_ids(check, target):
+            return Row(
+                rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome="passed"
+            )
         faults = self.resource_faults(check, target)
         gone = self.gone(check, target)
         unseen = {**gone, **faults}
         subjects = self.subject_ids(check, target)
-        if not subjects and not faults and verdicts == Verdicts():
-            return Row(
-                rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome="passed"
-            )
         missing = {
             **verdicts.not_evaluated,
             **{rid: NotEvaluated(rid, reason, fault=rid in faults) for rid, reason in unseen.items()},

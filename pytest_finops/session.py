@@ -321,10 +321,10 @@ class AuditSession:
         """Refuse two tests of one rule on one target: the row of one would hide that of the other."""
         seen: dict[tuple[str, Target], str] = {}
         for item in checks:
-            covered, marked = plan.covered(item), plan.marked_rule(item)
+            covered, marked, own = plan.covered(item), plan.marked_rule(item), item.nodeid
             for target in covered.targets if covered and marked else ():
-                first = seen.setdefault((marked[0], target), item.nodeid)  # type: ignore[index]
-                if first != item.nodeid:
+                first = seen.setdefault((marked[0], target), own)  # type: ignore[index]
+                if first != own:
                     self._mistake(
                         f"rule {marked[0]} belongs to exactly one test, which is not parametrized: "  # type: ignore[index]
                         f"{first} and {item.nodeid} both judge {target}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .collector.executor import at_level
@@ -35,13 +35,14 @@ class Scope:
 
     def __init__(
         self, *, store: Store, targets: Sequence[Target], declarations: frozenset[Declaration], payer: str | None,
-        period_days: int,
+        period_days: int, filled: Collection[Inventory],
     ) -> None:  # fmt: skip
         self.store = store
         self.targets = list(targets)
         self.declarations = declarations
         self.payer = payer
         self.period_days = period_days
+        self.filled = filled
         self.cache: dict[Any, Any] = {}
         self._by_account: dict[str, list[Target]] = {}
         for target in self.targets:
@@ -54,6 +55,8 @@ class Scope:
     def cells(self, declaration: Inventory, targets: Sequence[Target] | None = None) -> Iterator[Cell]:
         """Yield the distinct cells of ``declaration`` that the item may see."""
         seen: set[Target] = set()
+        if declaration not in self.filled:
+            return
         for target in self.targets if targets is None else targets:
             for at in self._cells_at(declaration, target):
                 if at not in seen:

@@ -154,7 +154,7 @@ class Saved:
         self.now = datetime.fromisoformat(self.manifest["now"].replace("Z", "+00:00"))
         self._calls: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
         self._metrics: dict[tuple[str, str], dict[Any, list[dict[str, Any]]] | None] = {}
-        self._folders: dict[Path, tuple[frozenset[str], frozenset[str]]] = {}
+        self._folders: dict[Target, tuple[frozenset[str], frozenset[str]]] = {}
         self._lock = threading.RLock()
         self._shapes: dict[str, Any] = {}
 
@@ -210,29 +210,28 @@ class Saved:
                 self._calls[key] = self._read(target, call)
             return self._calls[key]
 
-    def _listed(self, folder: Path) -> tuple[frozenset[str], frozenset[str]]:
+    def _listed(self, target: Target) -> tuple[frozenset[str], frozenset[str]]:
         """Return the files of a target's folder, and the calls that answered with nothing; read once."""
-        if folder not in self._folders:
+        if target not in self._folders:
+            folder = self.directory / target.account_id / target.region
             names = frozenset(os.listdir(folder)) if folder.is_dir() else frozenset()  # noqa: PTH208 - names alone
             path = folder / "empty.json"
             empty = json.loads(path.read_text(encoding="utf-8")) if path.name in names else ()
-            self._folders[folder] = (names, frozenset(empty))
-        return self._folders[folder]
+            self._folders[target] = (names, frozenset(empty))
+        return self._folders[target]
 
     def _read(self, target: Target, call: str) -> list[dict[str, Any]]:
-        folder = self.directory / target.account_id / target.region
-        document = folder / f"{call}.json"
-        lines = folder / f"{call}.jsonl"
+        folder = self.directory.joinpath(target.account_id, target.region)
         calls: dict[str, dict[str, Any]] = {}
         try:
-            names, empty = self._listed(folder)
-            if document.name in names:
-                for saved in json.loads(document.read_text(encoding="utf-8"))["calls"]:
+            names, empty = self._listed(target)
+            if f"{call}.json" in names:
+                for saved in json.loads((folder / f"{call}.json").read_text(encoding="utf-8"))["calls"]:
                     calls[canonical(saved["params"])] = {
                         "params": saved["params"], "pages": saved.get("pages") or [], "error": saved.get("error"), "complete": True,
                     }  # fmt: skip
-            if lines.name in names:
-                for text in lines.read_text(encoding="utf-8").splitlines():
+            if f"{call}.jsonl" in names:
+                for text in (folder / f"{call}.jsonl").read_text(encoding="utf-8").splitlines():
                     saved = json.loads(text)
                     entry = calls.setdefault(
                         canonical(saved["params"]),

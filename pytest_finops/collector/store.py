@@ -78,10 +78,14 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Troubles:
-    """What did not answer completely: the targets of each inventory, and metrics by (namespace, name)."""
+    """What did not answer completely: the targets of each inventory, and metrics by (namespace, name).
+
+    ``filled`` are the inventories that have rows anywhere.
+    """
 
     cells: Mapping[Inventory, Collection[Target]]
     metrics: Collection[tuple[str, str]]
+    filled: Collection[Inventory]
 
     def touch(self, declarations: Iterable[Declaration]) -> bool:
         """Whether any of ``declarations`` lacks anything anywhere."""
@@ -112,7 +116,7 @@ class Store:
             if cell.fault or cell.cut or cell.faults or cell.gone or cell.partial or not cell.done:
                 cells.setdefault(declaration, set()).add(target)
         metrics = {(key[0], key[1]) for (_, key), points in self.series.items() if points.fault is not None}
-        return Troubles(cells, metrics)
+        return Troubles(cells, metrics, {one for (one, _), cell in self.cells.items() if cell.rows})
 
     def regions(self, declaration: Inventory, account_id: str) -> list[Target]:
         """Return the targets of an account at which ``declaration`` was collected."""
