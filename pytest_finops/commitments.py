@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -96,27 +97,41 @@ class Estate:
     unknown: str = ""
 
 
-def uncovered(
-    running: Mapping[Usage, Decimal],
-    commitments: Iterable[Commitment],
-    price: Callable[[PriceKey], Decimal | None],
-) -> dict[Usage, Decimal]:
+#: A commitment and what it can cover, by units: size flexibility starts at the smallest size.
+Coverage = tuple[Commitment, list[tuple[Decimal, Usage]]]
+
+
+def coverage(
+    commitments: Iterable[Commitment], used: Iterable[Usage], price: Callable[[PriceKey], Decimal | None]
+) -> list[Coverage]:
+    """Return what each commitment can cover of ``used``, in the order in which AWS applies them."""
+    ordered = sorted(commitments, key=lambda one: (one.rank, one.account_id, one.id))
+    found: list[Coverage] = [(commitment, []) for commitment in ordered]
+    for one in used:
+        extend(found, one, price)
+    return found
+
+
+def extend(found: Iterable[Coverage], used: Usage, price: Callable[[PriceKey], Decimal | None]) -> None:
+    """Add ``used`` to what the commitments that cover it can cover."""
+    for commitment, eligible in found:
+        units = commitment.units(used, price(used[0]))
+        if units is not None and units > 0:
+            insort(eligible, (units, used))
+
+
+def uncovered(running: Mapping[Usage, Decimal], commitments: Iterable[Coverage]) -> dict[Usage, Decimal]:
     """Return how much of what runs is billed on demand, in hours an hour, after the commitments."""
     left = dict(running)
-    for commitment in sorted(commitments, key=lambda one: (one.rank, one.account_id, one.id)):
+    for commitment, eligible in commitments:
         capacity = commitment.capacity
-        eligible = [
-            (units, used)
-            for used in left
-            if left[used] > 0 and (units := commitment.units(used, price(used[0]))) is not None and units > 0
-        ]
-        # Size flexibility starts at the smallest size.
-        for units, used in sorted(eligible):
+        for units, used in eligible:
             if capacity <= 0:
                 break
-            taken = min(left[used], capacity / units)
-            left[used] -= taken
-            capacity -= taken * units
+            if (hours := left.get(used, ZERO)) > 0:
+                taken = min(hours, capacity / units)
+                left[used] = hours - taken
+                capacity -= taken * units
     return left
 
 
@@ -138,6 +153,7 @@ class Reconciler:
         self._covered = covered
         self._price = price
         self._left: dict[int, dict[Usage, Decimal]] = {}
+        self._coverage: dict[int, tuple[set[Usage], list[Coverage]]] = {}
         self._changed: dict[tuple[int, str], tuple[Usage, Usage | None]] = {}
 
     def reconcile(self, findings: Sequence[Finding]) -> list[Finding]:
@@ -185,11 +201,12 @@ class Reconciler:
         if (now[0].dimension, now[0].region) in estate.unclear:
             return None, "not reconciled: the bill does not tell what was covered"
         then = None if after is None else (self._key_of(after), now[1])
-        applying = [
-            one
-            for one in estate.commitments
-            if any(one.units(used, self._price(used[0])) is not None for used in (now, then) if used)
-        ]
+        known, pairs = self._coverage_of(estate)
+        for used in (now, then):
+            if used is not None and used not in known:
+                known.add(used)
+                extend(pairs, used, self._price)
+        applying = [one for one, eligible in pairs if any(used in (now, then) for _, used in eligible)]
         if not applying:
             return self._discounted(finding, listed, estate, (), "no reservation or Savings Plan applies")
         state = self._left.setdefault(id(estate), {used: Decimal(n) for used, n in estate.running.items()})
@@ -199,7 +216,7 @@ class Reconciler:
             was, became = self._changed[place]
             state = _moved(state, became, was)
         moved = _moved(state, now, then)
-        difference = self._cost(state, moved, estate)
+        difference = self._cost(state, moved, estate, pairs)
         if difference is None:
             return None, "not reconciled: the price of what takes the freed hours is not known"
         if place not in self._changed and finding.status != "accepted":
@@ -213,12 +230,21 @@ class Reconciler:
         lines = (before,) if after is None else (before, after)
         return self._discounted(finding, net, estate, lines, f"{bound}after {named}")
 
+    def _coverage_of(self, estate: Estate) -> tuple[set[Usage], list[Coverage]]:
+        if id(estate) not in self._coverage:
+            found = coverage(estate.commitments, estate.running, self._price)
+            self._coverage[id(estate)] = set(estate.running), found
+        return self._coverage[id(estate)]
+
     def _cost(
-        self, before: Mapping[Usage, Decimal], after: Mapping[Usage, Decimal], estate: Estate
+        self,
+        before: Mapping[Usage, Decimal],
+        after: Mapping[Usage, Decimal],
+        estate: Estate,
+        pairs: Sequence[Coverage],
     ) -> Decimal | None:
         """Return what an hour costs less on demand, or None if that cannot be told."""
-        less = uncovered(before, estate.commitments, self._price)
-        more = uncovered(after, estate.commitments, self._price)
+        less, more = uncovered(before, pairs), uncovered(after, pairs)
         total = ZERO
         for used in {*less, *more}:
             change = less.get(used, ZERO) - more.get(used, ZERO)

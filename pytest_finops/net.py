@@ -43,6 +43,9 @@ class Commitments:
         self._organization = organization
         wanted = {name for declaration, _, _ in self._cells for name in declaration.beside}
         self._running = {declaration for declaration, _, _ in self._cells if declaration.name in wanted}
+        self._of: dict[str, list[tuple[Inventory, Target, Cell]]] = {}
+        for declaration, target, cell in self._cells:
+            self._of.setdefault(target.account_id, []).append((declaration, target, cell))
         self._estates: dict[frozenset[str] | str, Estate] = {}
         self._accounts: dict[str, Estate] = {}
         self._known: dict[PriceKey, Decimal | None] = {}
@@ -105,9 +108,10 @@ class Commitments:
         return Estate(used, covered, where, rates(demanded), frozenset(unclear))
 
     def _enrichments(self, accounts: frozenset[str]) -> Iterator[tuple[Inventory, Cell]]:
-        for declaration, target, cell in self._cells:
-            if declaration.beside and target.account_id in accounts:
-                yield declaration, cell
+        for account in sorted(accounts):
+            for declaration, _, cell in self._of.get(account, ()):
+                if declaration.beside:
+                    yield declaration, cell
 
     def _billed(self, account_id: str) -> list[BilledUsage] | None:
         """Return the account's bill of last month, or None if it was not asked for or is not whole."""
@@ -148,9 +152,9 @@ class Commitments:
     def _used(self, accounts: frozenset[str]) -> tuple[Counter[Usage], dict[tuple[str, str, str], Usage]]:
         used: Counter[Usage] = Counter()
         where: dict[tuple[str, str, str], Usage] = {}
-        for declaration, target, cell in self._cells:
-            if declaration in self._running and target.account_id in accounts:
-                for row in cell.rows:
+        for account in sorted(accounts):
+            for declaration, _, cell in self._of.get(account, ()):
+                for row in cell.rows if declaration in self._running else ():
                     if getattr(row, "billed", None) is not None:
                         usage = row.billed, getattr(row, "availability_zone", "")
                         used[usage] += 1

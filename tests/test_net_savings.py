@@ -14,7 +14,7 @@ from finops_kit import ACCOUNT, audit, environment
 from pytest_finops.fixtures.reservations import ReservedDatabases, ReservedInstances, SavingsPlan, normalized
 
 import pytest_finops as finops
-from pytest_finops.commitments import Commitment, Estate, Reconciler, uncovered
+from pytest_finops.commitments import Commitment, Estate, Reconciler, coverage, uncovered
 from pytest_finops.findings import Finding, PriceLine, cents
 from pytest_finops.net import key_of
 from pytest_finops.prices import CATALOGUE, PriceKey, key
@@ -294,9 +294,9 @@ def test_sizes_are_normalised_as_aws_does() -> None:
 
 def test_uncovered_never_exceeds_what_runs() -> None:
     running = {(XL, ""): Decimal(2), (L, ""): Decimal(1)}
-    left = uncovered(running, [reserved("m5.large", 100), plan("Compute", "100")], price)
+    left = uncovered(running, coverage([reserved("m5.large", 100), plan("Compute", "100")], running, price))
     assert set(left.values()) == {Decimal(0)}
-    assert uncovered(running, [], price) == running
+    assert uncovered(running, []) == running
 
 
 # --- through a process --------------------------------------------------------------------------------------------
