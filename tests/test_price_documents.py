@@ -163,9 +163,10 @@ def test_two_skus_are_unknown_and_logged(tmp_path: Path, caplog: pytest.LogCaptu
         for sku, price in (("ONE", "0.05"), ("TWO", "0.06"))
     ]
     prices = book(tmp_path, Client(documents))
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         prices.prefetch([prices.key("ebs.snapshot", "us-east-1", {})])
     assert "ebs.snapshot in us-east-1: 2 SKUs match (ONE, TWO)" in caplog.text
+    assert prices.warnings() == ("ebs.snapshot in us-east-1: 2 SKUs match (ONE, TWO)",)
     prices.dump(tmp_path / "dump.json")
     for reader in (prices, PriceBook.load(tmp_path / "dump.json")):
         # The snapshot has a price; but who knows for which of the two?

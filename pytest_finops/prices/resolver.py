@@ -384,7 +384,7 @@ class PriceBook:
         return tuple(said)
 
     def _warn(self, text: str) -> None:
-        log.warning("%s", text)
+        log.info("%s", text)
         with self._lock:
             self._warned[text] = None
 

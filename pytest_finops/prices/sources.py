@@ -293,7 +293,8 @@ class PriceList:
         with self._lock:
             first, self.stopped = not self.stopped, self.stopped or reason
         if first:
-            log.warning("no more live prices: %s", reason)
+            # The audit's warnings tell people; nobody needs it twice.
+            log.info("no more live prices: %s", reason)
 
 
 def directory() -> Path:
