@@ -55,12 +55,18 @@ def _estimated(findings: Iterable[Finding]) -> Decimal:
     return sum((cents(estimate) for estimate in estimates if estimate is not None), ZERO)
 
 
+def committed(finding: Finding) -> Decimal | None:
+    """Return what commitments take of a finding's counted savings (USD a month), rounded; None = not reconciled."""
+    share, net = cents(finding.counted_monthly_savings), finding.net_monthly_savings
+    return None if net is None else share - min(share, cents(net))
+
+
 def _net(findings: Sequence[Finding]) -> Decimal | None:
     total, counting = ZERO, False
     for finding in findings:
-        share, net = cents(finding.counted_monthly_savings), finding.net_monthly_savings
+        share, taken = cents(finding.counted_monthly_savings), committed(finding)
         if share:
-            if net is None:
+            if taken is None:
                 return None
-            total, counting = total + min(share, cents(net)), True
+            total, counting = total + share - taken, True
     return total if counting else None

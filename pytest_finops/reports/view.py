@@ -10,6 +10,7 @@ from decimal import Decimal
 from ..audit import Accepted, ApiCalls, Audit, BlindSpot, Outcome, PriceUsage, RuleTally
 from ..findings import Finding, Note, Phase, PriceLine, cents
 from ..priorities import PHASES, worth
+from ..totals import committed
 from .text import resource_name
 
 #: How many decisions of a phase lead the report; the smaller ones are one line.
@@ -108,6 +109,12 @@ class Decision:
     def finding(self) -> Finding:
         """The first finding: name, rule, action and words are the same for all."""
         return self.items[0].finding
+
+    @property
+    def committed(self) -> Decimal:
+        """What reservations and Savings Plans take of its total (USD a month), where they are known."""
+        live = (item.finding for item in self.items if item.finding.status != "accepted")
+        return sum((committed(finding) or Decimal(0) for finding in live), Decimal(0))
 
     @property
     def accounts(self) -> tuple[str, ...]:
