@@ -59,6 +59,7 @@ def judge(
     complete: bool = True,
     ordinary_failures: int = 0,
     previous: Decimal | None = None,
+    refused: str = "",
 ) -> Gate:
     """Return the judgement on ``findings``, classified and counted.
 
@@ -66,9 +67,12 @@ def judge(
     except the growth since ``previous`` (the total of the baseline or of the last stored audit, which is
     rounded): it compares rounded totals of all that is counted. Without a ``previous`` the growth is from
     zero, so that a limit never holds for want of something to compare. A gate forgives findings and nothing
-    else: ``complete`` and ``ordinary_failures`` change the exit status, not the judgement.
+    else: ``complete`` and ``ordinary_failures`` change the exit status, not the judgement. A run that was
+    ``refused`` looked at nothing, so nothing holds.
     """
     del complete, ordinary_failures
+    if refused:
+        return Gate(limits=limits.asked(), counted=ZERO, holds=False, reasons=(refused,))
     new = [finding for finding in findings if finding.status == "new"]
     counted = sum((finding.counted_monthly_savings for finding in new), ZERO)
     waste = sum((finding.counted_monthly_savings for finding in new if finding.kind == "waste"), ZERO)
@@ -119,4 +123,9 @@ def _over(amount: Decimal, limit: Decimal) -> str:
     shown, wanted = cents(amount), cents(limit)
     if shown > wanted:
         return f"{shown:f} > {wanted:f}"
-    return f"{amount:f} > {limit:f}"
+    return f"{_in_full(amount)} > {_in_full(limit)}"
+
+
+def _in_full(amount: Decimal) -> str:
+    """Return an amount with every place that says something, at least the cents."""
+    return f"{max(amount.normalize(), cents(amount), key=lambda n: -int(n.as_tuple().exponent)):f}"

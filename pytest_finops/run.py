@@ -97,6 +97,8 @@ class AuditRun:
         self.known_rules: Callable[[], Collection[str]] = lambda: {key[0] for key in self.rows}
         self.said: list[str] = []
         self.ordinary_failed = 0
+        #: Why nothing was looked at, if the run was refused before its checks.
+        self.refused = ""
         self.audit: Audit | None = None
         self.prediction = Prediction()
         #: (account, region) that --finops-prune leaves out.
@@ -748,8 +750,9 @@ class AuditRun:
         ranked = priorities.rank(counted, priority)
         complete = (bool(rows) or self.spare) and not any(row.outcome in ("error", "not_run") for row in rows)
         judged = gate.judge(
-            ranked, limits=self.limits, complete=complete, ordinary_failures=self.ordinary_failed
-        )
+            ranked, limits=self.limits, complete=complete, ordinary_failures=self.ordinary_failed,
+            refused=self.refused,
+        )  # fmt: skip
         status = gate.exit_status(
             judged, complete=complete, pytest_status=pytest_status, ordinary_failed=bool(self.ordinary_failed)
         )
@@ -809,8 +812,9 @@ class AuditRun:
         """Return an audit that a hook changed with the totals, gate and exit status of its findings."""
         failed = self.ordinary_failed
         judged = gate.judge(
-            audit.findings, limits=self.limits, complete=audit.complete, ordinary_failures=failed
-        )
+            audit.findings, limits=self.limits, complete=audit.complete, ordinary_failures=failed,
+            refused=self.refused,
+        )  # fmt: skip
         status = gate.exit_status(
             judged, complete=audit.complete, pytest_status=pytest_status, ordinary_failed=bool(failed)
         )

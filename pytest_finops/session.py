@@ -20,7 +20,7 @@ from . import config as layers
 from . import options, outputs, plan, predict, prune
 from .errors import AuditError, BlindTargets, ConfigError, DeclarationError, FindingsFound, FinopsError
 from .findings import Finding, cents
-from .gate import closing_line
+from .gate import EXIT_BROKEN, closing_line
 from .marks import TARGETS_FIXTURE
 from .plan import Check
 from .reports.text import block, count, safe
@@ -98,6 +98,7 @@ class AuditSession:
         self.worker = hasattr(config, "workerinput")
         self.controller = bool(getattr(config.option, "tx", None)) and not self.worker
         self._ending = ""
+        self._unwritten: list[str] = []
         self._nothing_met = self._shipped = self._no_target = False
         self.mistakes: dict[str, None] = {}
         self._sources: dict[Path, str] = {}
@@ -525,7 +526,11 @@ class AuditSession:
             )
         begun = time.monotonic()
         with usage_errors():
-            run.collect(self._say, self._progress(), spool=spool)
+            try:
+                run.collect(self._say, self._progress(), spool=spool)
+            except FinopsError as error:
+                run.refused = f"the run was refused: {safe(error)}"
+                raise
         if live:
             self._say(
                 f"collected: {run.ledger.total_calls:,} calls, {cents_or_less(run.ledger.total_cost)} USD, "
@@ -877,13 +882,19 @@ class AuditSession:
         session.exitstatus = audit.exit_status
         self._ending = closing_line(audit.gate, audit.complete)
         self._write(audit)
-        if self.settings.baseline and self.settings.update_baseline:
+        # A run that looked at nothing knows nothing.
+        if self.settings.baseline and self.settings.update_baseline and not run.refused:
             from . import baseline
 
             try:
                 baseline.write(self.settings.baseline, audit.findings)
             except ConfigError as error:
-                self._ending += f"; {error}"
+                self._unwritten.append(str(error))
+        if self._unwritten:
+            # Whoever reads the file would miss it, so CI must notice.
+            session.exitstatus = int(session.exitstatus) or EXIT_BROKEN
+            self._ending += f"; exit status {int(session.exitstatus)}" if not audit.exit_status else ""
+            self._ending += "".join(f"; {line}" for line in self._unwritten)
         hook.pytest_finops_notify(config=self.config, audit=audit)
         if run.settle(interrupted=int(exitstatus) == int(pytest.ExitCode.INTERRUPTED)):
             self._ending += "; --finops-resume asks only for what is missing"
@@ -921,8 +932,8 @@ class AuditSession:
             try:
                 reports.write(audit, request.format, request.path, context=context, formats=formats)
             except FinopsError as error:
-                self._ending += (
-                    f"; report not written: {error}{self._rescued(audit, request, context, formats)}"
+                self._unwritten.append(
+                    f"report not written: {error}{self._rescued(audit, request, context, formats)}"
                 )
             else:
                 if request.path is not None:
@@ -943,8 +954,10 @@ class AuditSession:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the audit in at most the terminal's width."""
-        audit = self.run.audit
-        if audit is not None and self.config.get_verbosity() >= -1:
+        # A refused run has nothing to sum up.
+        quiet = self.run.refused or self.config.get_verbosity() < -1
+        audit = None if quiet else self.run.audit
+        if audit is not None:
             from .reports.terminal import summary_lines
 
             terminalreporter.section("AWS cost audit")
@@ -952,7 +965,7 @@ class AuditSession:
                 terminalreporter.write_line(line)
         if not self.worker:
             # The audit has told its own warnings above.
-            told = () if audit is None or self.config.get_verbosity() < -1 else audit.warnings
+            told = () if audit is None else audit.warnings
             for line in dict.fromkeys(line for line in self.run.said if line not in told):
                 terminalreporter.write_line(block(line))
 

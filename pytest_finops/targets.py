@@ -401,7 +401,7 @@ def offline_targets(settings: Settings, now: datetime) -> Discovery:
     if last is not None:
         targets, text, wider = last
         return Discovery(
-            targets=unique_names(filter_targets(targets, settings) if wider else targets), said=[text]
+            targets=unique_names(_filtered(targets, settings) if wider else targets), said=[text]
         )
     found = Discovery()
     words: set[str] = set()
@@ -458,8 +458,25 @@ def unique_names(targets: Iterable[Target]) -> list[Target]:
 def filter_targets(targets: Iterable[Target], settings: Settings) -> list[Target]:
     """Keep and name what the settings say (replays and the demo).
 
-    :raises ConfigError: when a name of the settings does not exist, or nothing is left.
+    :raises ConfigError: when a name of the settings does not exist, a region is not among the targets, or nothing is left.
     """
+    listed = list(targets)
+    kept = _filtered(listed, settings)
+    accounts = {target.account_id for target in kept}
+    have = {target.region for target in listed if target.account_id in accounts} - {GLOBAL}
+    problems = Problems()
+    for region in settings.regions if kept else ():
+        # Nobody can be asked what is there: leaving it out would look like a region without findings.
+        if region not in have and region != "enabled":
+            problems.add(
+                said_by(settings, "regions"),
+                f"no account that is kept has the region {region!r} here; {suggestion(region, have)}",
+            )
+    problems.raise_any()
+    return kept
+
+
+def _filtered(targets: Iterable[Target], settings: Settings) -> list[Target]:
     listed = []
     for target in targets:
         unnamed = target.name in ("", target.account_id)

@@ -416,6 +416,24 @@ def test_a_report_that_fails_at_the_end_is_kept_elsewhere(bench: Bench) -> None:
     kept.parent.rmdir()
 
 
+def test_a_report_that_is_lost_is_no_success(bench: Bench) -> None:
+    test = (
+        TEAM.format(rule="ebs-team") + "    import pathlib; pathlib.Path('late').write_text('in the way')\n"
+    )
+    write_checks(bench.folder, test)
+
+    status, output, _ = bench.run(
+        ENV, "checks", *OFFLINE, "--finops-report=csv:late/report.csv", "--finops-max-savings=9999"
+    )
+
+    last = output.splitlines()[-1]
+    assert status == 1, output
+    assert last.startswith("gate: holds, complete; exit status 1; report not written: "), last
+    kept = Path(last.partition("it is in ")[2].partition(";")[0])
+    kept.unlink()
+    kept.parent.rmdir()
+
+
 def test_what_cannot_be_rescued_either_is_said(tmp_path: Path) -> None:
     def full(path: Path) -> None:
         raise OSError("no space")

@@ -56,6 +56,20 @@ def test_limits_compare_unrounded_counted_savings() -> None:
     assert gate.reasons == ("waste 0.008 > 0.007 USD a month",)
 
 
+def test_an_amount_is_shown_with_the_places_that_say_something() -> None:
+    assert verdict(found(savings="3614.53478000"), max_savings=D("3614.5340")).reasons == (
+        "savings 3614.53478 > 3614.534 USD a month",
+    )
+    assert verdict(found(savings="1000.00100"), max_savings=D(1000)).reasons == (
+        "savings 1000.001 > 1000.00 USD a month",
+    )
+
+
+def test_a_refused_run_holds_nothing() -> None:
+    gate = judge((), limits=Limits(max_waste=D(9)), refused="the run was refused")
+    assert (gate.holds, gate.reasons) == (False, ("the run was refused",))
+
+
 def test_waste_limits_waste_and_savings_limit_everything() -> None:
     findings = (found("a", "60"), found("b", "50", kind="optimisation"), found("c", "900", status="known"))
     assert verdict(*findings, max_waste=D(60)).holds

@@ -103,6 +103,10 @@ def test_a_dear_run_is_refused_before_it_pays(tmp_path: Path) -> None:
     # Nothing is lost, and nothing looks clean: every row is there and did not run.
     assert {row["outcome"] for row in document["checks"]} == {"not_run"}
     assert (document["complete"], document["exit_status"]) == (False, 4)
+    assert document["gate"]["holds"] is False
+    assert "the run was refused: --finops-max-api-cost 0.04" in document["gate"]["reasons"][0]
+    assert "avings" not in output
+    assert "gate: holds" not in output
 
 
 def test_a_billable_call_per_resource_is_counted_from_the_free_ones(tmp_path: Path) -> None:

@@ -145,6 +145,31 @@ def test_unknown_regions_name_option_or_line(endpoint: ReplayEndpoint, tmp_path:
     ]
 
 
+def test_a_replay_without_a_region_that_is_asked_for_says_so(tmp_path: Path) -> None:
+    listed = [Target(PROD, region, "prod", now=NOW) for region in ("global", "us-east-1", "eu-west-1")]
+    settings = layers.resolve({"regions": ["us-east-1,eu-west-2,ap-south-1"]}, {}, tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        targets.filter_targets(listed, settings)
+
+    assert str(caught.value).splitlines() == [
+        "--finops-regions: no account that is kept has the region 'eu-west-2' here; did you mean eu-west-1?",
+        "--finops-regions: no account that is kept has the region 'ap-south-1' here; known are eu-west-1, us-east-1",
+    ]
+    asked = layers.resolve({"regions": ["us-east-1"]}, {}, tmp_path)
+    assert [t.region for t in targets.filter_targets(listed, asked)] == ["global", "us-east-1"]
+
+
+def test_the_demo_refuses_a_region_that_it_does_not_have(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    status, output, document = audit(
+        tmp_path, "--finops-demo", "checks", "--finops-regions=us-east-1,ap-south-2",
+        env=environment("http://127.0.0.1:9", tmp_path),
+    )  # fmt: skip
+    assert status == 4, output
+    assert "has the region 'ap-south-2' here" in output
+    assert not document
+
+
 def test_a_wrong_id_is_told_with_its_line(endpoint: ReplayEndpoint, tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=rf"finops.yaml:2: accounts\[0\]: .* enters account {PROD}, not {HUB}"
