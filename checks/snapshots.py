@@ -70,7 +70,8 @@ def claim(snapshot: Snapshot, lineage: Lineage, going: Collection[Place], prices
     """Return the money side of a finding on ``snapshot``, as arguments of ``findings.report``.
 
     Billed is what changed since the snapshot before, which AWS does not tell. Sure is only the newest of a
-    lineage that goes as a whole: at least all its blocks are freed. All others show a range and no saving.
+    lineage that goes as a whole, ``together``: at least all its blocks are freed. All others show a range and no
+    saving.
     """
     size = snapshot.full_size_gib
     line = prices.line(
@@ -82,12 +83,13 @@ def claim(snapshot: Snapshot, lineage: Lineage, going: Collection[Place], prices
         "source_volume": snapshot.volume_id if snapshot.has_source else None,
         "snapshots_in_lineage": len(lineage.snapshots),
         "whole_lineage": whole,
-        "savings_from": "0",
         "savings_up_to": None if bound is None else str(bound),
         "bound": "volume size" if size is None else "full snapshot size",
     }
     if whole and snapshot is lineage.newest and size is not None:
-        evidence["savings_from"] = evidence["savings_up_to"]
-        return {"current_lines": (line,), "confidence": "medium", "evidence": evidence}
+        return {
+            "current_lines": (line,), "confidence": "medium", "evidence": evidence, "together": lineage.snapshots,
+        }  # fmt: skip
+    evidence["savings_from"] = "0"
     unpriced = (Component(snapshot.component, None, None),)
     return {"components": unpriced, "confidence": "low", "evidence": evidence}

@@ -8,7 +8,7 @@ from datetime import date
 
 from .audit import Accepted
 from .exemptions import Exemption, accept, expired, match_finding, unmatched
-from .findings import Finding, Note, cents
+from .findings import TOGETHER, WITHDRAWN, Component, Finding, Note, cents
 from .gate import SEVERITIES, Limits
 
 
@@ -62,8 +62,13 @@ def classify_all(
     baseline: Collection[str],
     limits: Limits,
     today: date,
+    complete: bool = True,
 ) -> Classified:
-    """Return all findings classified, with who accepted what and which exemptions ended or match nothing."""
+    """Return the findings of a rule on one target classified, and which exemptions acted, ended or match nothing.
+
+    A saving that needs several resources to go is withdrawn where one of them stays: it is no finding, is
+    accepted or a note. ``complete`` False says that more of them may exist, unlisted.
+    """
     kept: list[Finding] = []
     notes: list[Note] = []
     accepted: list[Accepted] = []
@@ -76,13 +81,35 @@ def classify_all(
         exemption = match_finding(exemptions, finding, today) if verdict.status == "accepted" else None
         if exemption is not None:
             accepted.append(accept(verdict, exemption))
+    going = {finding.resource_id for finding in kept if finding.status != "accepted"}
     return Classified(
-        findings=tuple(kept),
+        findings=tuple(_if_together(finding, going, complete) for finding in kept),
         notes=tuple(notes),
         accepted=tuple(accepted),
         expired=expired(exemptions, today),
         unmatched=unmatched(exemptions, findings, today),
     )
+
+
+def _if_together(finding: Finding, going: Collection[str], complete: bool) -> Finding:
+    """Return ``finding``, without its price if that needs a resource to go which may stay."""
+    needed = finding.metadata.get(TOGETHER, ())
+    # An accepted finding counts nothing; its price says what accepting it costs.
+    staying = [] if finding.status == "accepted" else [one for one in needed if one not in going]
+    if not needed or (complete and not staying):
+        return finding
+    reason = (
+        f"the saving needs these to go as well, which stay: {', '.join(staying)}"
+        if staying
+        else "not everything was listed that the saving may depend on"
+    )
+    return replace(
+        finding,
+        current_monthly_cost=None, target_monthly_cost=None, estimated_monthly_savings=None,
+        current_lines=(), target_lines=(),
+        components=tuple(Component(component.key, None, None) for component in finding.components),
+        metadata={**finding.metadata, WITHDRAWN: reason},
+    )  # fmt: skip
 
 
 def _is_mild(finding: Finding, limits: Limits) -> bool:

@@ -25,6 +25,10 @@ WATERFALL: tuple[Action, ...] = (
 
 CENT = Decimal("0.01")
 
+#: ``Finding.metadata`` keys: the resources that must all go for the saving to hold, and why it was withdrawn.
+TOGETHER = "together"
+WITHDRAWN = "withdrawn"
+
 
 def cents(amount: Decimal) -> Decimal:
     """Round half up to the cent (interface, section 4)."""

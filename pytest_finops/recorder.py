@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -10,7 +10,7 @@ from typing import Any
 
 from .environments import EnvironmentPolicy, OwnerPolicy
 from .errors import FinopsError
-from .findings import Action, Component, Finding, Note, NotEvaluated, PriceLine, finding_id
+from .findings import TOGETHER, Action, Component, Finding, Note, NotEvaluated, PriceLine, finding_id
 from .resources import GLOBAL, Confidence, Environment, Resource, Target
 from .rules import Rule
 
@@ -88,12 +88,16 @@ class Recorder:
         confidence: Confidence | None = None,
         evidence: Mapping[str, Any] | None = None,
         recommendation: str | None = None,
+        together: Iterable[Resource] = (),
     ) -> None:
         """Report a finding on ``resource``.
 
         :param current: what was measured, for people: ``6.2% CPU avg``.
         :param current_lines: what it costs now; the savings are these less ``target_lines``, None if any has no price.
         :param components: what of the bill is claimed; derived from the lines unless given.
+        :param together: resources, this one among them, that must all go for the saving to hold (snapshots that share
+            blocks). It is withdrawn, to *not priced*, where one of them is no finding, is accepted or a note, or where
+            a listing of what the rule judges ended early, so that more of them may exist.
         :raises FinopsError: when the resource is not of this test's targets, or is reported twice differently.
         """
         rule = self._rule
@@ -107,6 +111,7 @@ class Recorder:
         )
         owner, team = self._owners.of(resource)
         chosen = action or rule.action
+        needed = [one.id for one in together]
         finding = Finding(
             id=finding_id(rule.id, resource.account_id, resource.target.region, resource.id),
             rule_id=rule.id, name=rule.name, category=rule.category, severity=rule.severity, effort=rule.effort,
@@ -122,6 +127,7 @@ class Recorder:
             recommendation=recommendation or rule.recommendation, remediation_effort=rule.remediation_effort,
             rollback=rule.rollback, docs_url=rule.docs_url, aws_doc=rule.aws_doc,
             evidence={key: plain(value) for key, value in (evidence or {}).items()},
+            metadata={TOGETHER: needed} if needed else {},
         )  # fmt: skip
         earlier = verdicts.findings.get(resource.id)
         if earlier is not None and earlier != finding:

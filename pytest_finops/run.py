@@ -553,6 +553,14 @@ class AuditRun:
             if (cell := self.store.cell(subject, at)).cut is not None
         ]
 
+    def bounded(self, check: Check, target: Target) -> bool:
+        """Return whether a listing of the subject stopped at its declared ``max_resources``."""
+        return self.troubled(check) and any(
+            self.store.cell(subject, at).partial
+            for subject in check.subjects
+            for at in planned_at(subject, [target], self.targets, self.payer)
+        )
+
     def resource_faults(self, check: Check, target: Target) -> dict[str, str]:
         """Return the subject resources that AWS did not answer for, each with why."""
         found: dict[str, str] = {}
@@ -640,9 +648,11 @@ class AuditRun:
         missing = {
             rid: entry for rid, entry in missing.items() if rid in unseen or rid not in verdicts.findings
         }
+        cut_off = self.cut_off(check, target)
         said = classify_all(
             [changed(verdicts.findings[rid]) for rid in sorted(verdicts.findings) if rid not in unseen],
             exemptions=self.exemptions, baseline=set(self.known), limits=self.limits, today=self.now.date(),
+            complete=not cut_off and not self.bounded(check, target),
         )  # fmt: skip
         findings = list(said.findings)
         notes += said.notes
@@ -650,7 +660,7 @@ class AuditRun:
         idle = {id(entry) for entry in (*said.expired, *said.unmatched)}
         judged = len(subjects) - len(missing.keys() & set(subjects))
         outcome, reason = self._outcome(findings, judged, missing, len(subjects))
-        for service, operation, fault in self.cut_off(check, target):
+        for service, operation, fault in cut_off:
             if not self.is_expected(target, service, fault):
                 outcome = "error"
                 reason = f"{service}.{operation} ended after {len(subjects)} resources: {fault}"

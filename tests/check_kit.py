@@ -104,6 +104,7 @@ class Reported:
     confidence: str | None
     evidence: Mapping[str, Any]
     recommendation: str | None
+    together: tuple[str, ...] = ()
 
     @property
     def savings(self) -> str | None:
@@ -128,12 +129,12 @@ class Recorder:
         self, resource: Any, *, current: str | None = None, current_lines: Sequence[PriceLine] = (),
         target_lines: Sequence[PriceLine] = (), components: Sequence[Component] | None = None,
         action: str | None = None, confidence: str | None = None, evidence: Mapping[str, Any] | None = None,
-        recommendation: str | None = None,
+        recommendation: str | None = None, together: Iterable[Any] = (),
     ) -> None:  # fmt: skip
         assert resource.id not in self.reports, "reported twice"
         self.reports[resource.id] = Reported(
             resource, current, tuple(current_lines), tuple(target_lines), components, action, confidence,
-            evidence or {}, recommendation,
+            evidence or {}, recommendation, tuple(one.id for one in together),
         )  # fmt: skip
 
     def not_evaluated(self, resource: Any, reason: str) -> None:

@@ -175,6 +175,8 @@ def test_a_whole_lineage_is_booked_once_on_its_newest() -> None:
     found = audit(snapshot("snap-1", created=days_ago(300)), snapshot("snap-2", created=days_ago(100)))
     assert found.savings == {"snap-1": None, "snap-2": "5.00"}  # 100 GiB x 0.05, not 500 GiB
     assert found.reports["snap-2"].confidence == "medium"
+    assert found.reports["snap-2"].together == ("snap-1", "snap-2")
+    assert found.reports["snap-1"].together == ()
     assert found.reports["snap-1"].evidence["savings_from"] == "0"
     assert found.reports["snap-1"].evidence["savings_up_to"] == "5.00000000"
     assert {c.key for c in found.reports["snap-1"].components or ()} == {"snap-lineage:vol-gone"}

@@ -510,6 +510,54 @@ def test_team(ebs_volumes, all_snapshots, findings):
     assert [row["outcome"] for row in document["checks"]] == ["error"]
 
 
+EXEMPTED = """
+exemptions:
+  - {rule: ebs-old-snapshots, resource: snap-0, owner: kim, reason: kept, expires: 2027-01-01}
+"""
+
+
+@pytest.mark.parametrize(
+    ("exemptions", "faults", "status", "counted", "reason"),
+    [
+        ("", [], 0, "5.00", None),
+        (EXEMPTED, [], 0, "0.00", "the saving needs these to go as well, which stay: snap-0"),
+        ("", [Fault("error", "ec2", "describe_snapshots", region="us-east-1", page=2)], 7, "0.00",
+         "not everything was listed that the saving may depend on"),
+    ],
+    ids=["whole", "exempted", "cut off"],
+)  # fmt: skip
+def test_the_saving_of_a_lineage_needs_all_of_it(
+    tmp_path: Path, exemptions: str, faults: list[Fault], status: int, counted: str, reason: str | None
+) -> None:
+    estate = Estate(NOW)
+    estate.account(ACCOUNT, "main", regions=("us-east-1", "eu-west-1"), access_key="AKIAMAIN")
+    for name, volume, age in (("0", "1", "-300d"), ("1", "1", "-100d"), ("2", "2", "-3d")):
+        estate.add(
+            ACCOUNT, "us-east-1", "ec2.describe_snapshots", SnapshotId=f"snap-{name}", VolumeId=f"vol-{volume}",
+            VolumeSize=500, FullSnapshotSizeInBytes=100 * 2**30, State="completed", StorageTier="standard", StartTime=age,
+            OwnerId=ACCOUNT,
+        )  # fmt: skip
+        estate.put(ACCOUNT, "us-east-1", "ec2.describe_snapshot_attribute", {"SnapshotId": f"snap-{name}", "CreateVolumePermissions": []}, {"SnapshotId": f"snap-{name}", "Attribute": "createVolumePermission"})  # fmt: skip
+    (tmp_path / "finops.yaml").write_text(exemptions, encoding="utf-8")
+    same = (
+        "--pyargs", "pytest_finops.checks", "-k", "old_snapshots", "--finops-prices=offline", "--finops-max-waste=1000",
+        "--finops-now", NOW.isoformat(),
+    )  # fmt: skip
+    with ReplayEndpoint(estate, faults=faults, page_size=2) as endpoint:
+        live = audit(
+            tmp_path, "--finops-profile=env", "--finops-save-inventory=saved", *same, env=environment(endpoint.url, tmp_path)
+        )  # fmt: skip
+    grouped = audit(tmp_path, "--finops-inventory=saved", "--finops-group=all", *same)
+
+    for ended, output, document in (live, grouped):
+        assert ended == status, output
+        assert document["total_monthly_savings"] == counted
+        older, newest = sorted(document["findings"], key=lambda finding: finding["resource_id"])
+        assert older["estimated_monthly_savings"] is None
+        assert newest["estimated_monthly_savings"] == (None if reason else "5.00")
+        assert newest["metadata"].get("withdrawn") == reason
+
+
 def test_a_wrong_clock_is_one_clear_error(tmp_path: Path) -> None:
     status, output, _ = run(tmp_path, faults=[Fault("error", "sts", code="SignatureDoesNotMatch")])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal as D
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pytest_finops import baseline
+from pytest_finops import baseline, overlaps
 from pytest_finops.audit import Gate
 from pytest_finops.classify import classify, classify_all
 from pytest_finops.errors import ConfigError
 from pytest_finops.exemptions import Exemption
-from pytest_finops.findings import Finding, Note, finding_id
+from pytest_finops.findings import Component, Finding, Note, finding_id
 from pytest_finops.gate import Limits, closing_line, exit_status, judge
 
 TODAY = date(2026, 11, 23)
@@ -207,6 +208,37 @@ def test_known_and_new() -> None:
     assert sorted_into(finding, known={finding.id}).status == "known"  # type: ignore[union-attr]
     assert sorted_into(finding, fail_severity="high").status == "known"  # type: ignore[union-attr]
     assert sorted_into(finding, fail_severity="medium").status == "new"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("older", "complete", "saved", "reason"),
+    [
+        ({}, True, "50", None),
+        ({"known": True}, True, "50", None),
+        ({"accepted": True}, True, None, "the saving needs these to go as well, which stay: old"),
+        ({"savings": "0.50"}, True, None, "the saving needs these to go as well, which stay: old"),
+        (None, True, None, "the saving needs these to go as well, which stay: old"),
+        ({}, False, None, "not everything was listed that the saving may depend on"),
+    ],
+)
+def test_a_saving_that_needs_others_to_go_falls_where_one_stays(
+    older: dict[str, Any] | None, complete: bool, saved: str | None, reason: str | None
+) -> None:
+    claim = Component("ebs:vol-1", D(50), D(50))
+    newest = replace(found("new", savings="50"), components=(claim,), metadata={"together": ("new", "old")})
+    name = "old" if older and "accepted" in older else "zz"
+    kept = Exemption(resource=name, owner="kim", reason="kept", expires=TODAY)
+    others = [] if older is None else [found("old", savings=older.get("savings"))]
+    result = classify_all(
+        [newest, *others],
+        exemptions=[kept], baseline={one.id for one in others if older and "known" in older}, limits=Limits(), today=TODAY,
+        complete=complete,
+    )  # fmt: skip
+    priced = result.findings[0]
+    assert priced.estimated_monthly_savings == (None if saved is None else D(saved))
+    assert [one.saved for one in priced.components] == [priced.estimated_monthly_savings]
+    assert priced.metadata.get("withdrawn") == reason
+    assert overlaps.count(result.findings)[0].counted_monthly_savings == D(saved or 0)
 
 
 def test_everything_classified() -> None:

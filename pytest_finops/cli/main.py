@@ -17,6 +17,7 @@ import click
 
 from .. import __version__
 from ..errors import AuditError, FinopsError
+from ..findings import WITHDRAWN
 from ..options import OPTIONS, REPORT_FORMATS, Option, ReportRequest
 from ..options import report as parse_report
 from ..settings import Settings
@@ -533,7 +534,10 @@ def _arithmetic(found: Finding) -> None:
     current, target = found.current_monthly_cost, found.target_monthly_cost
     saved = found.estimated_monthly_savings
     if saved is None:
-        click.echo("savings: not priced, because a price above is not known")
+        from ..reports.text import safe
+
+        reason = found.metadata.get(WITHDRAWN, "a price above is not known")
+        click.echo(f"savings: not priced, because {safe(str(reason))}")
         return
     shown = f"{_usd(current)} - {_usd(Decimal(0) if target is None else target)} = "
     click.echo(f"savings: {shown if current is not None else ''}{_usd(saved)} a month")
