@@ -818,6 +818,10 @@ class AuditRun:
 
         return net.Commitments(self.plan, self.store, accounts, resolve).reconcile(found)
 
+    def looked(self) -> set[tuple[str, str, str]]:
+        """Return the (rule, account, region) that were judged: what is not found there is gone."""
+        return {key for key, row in self.rows.items() if row.outcome in ("passed", "failed", "xfailed")}
+
     def judge_again(self, audit: Audit, pytest_status: int) -> Audit:
         """Return an audit that a hook changed with the totals, gate and exit status of its findings."""
         failed = self.ordinary_failed

@@ -887,9 +887,11 @@ class AuditSession:
             from . import baseline
 
             try:
-                baseline.write(self.settings.baseline, audit.findings)
+                kept = baseline.write(self.settings.baseline, audit.findings, run.looked())
             except ConfigError as error:
                 self._unwritten.append(str(error))
+            else:
+                run.said.append(f"baseline written: {self.settings.baseline}, {count(kept, 'finding')}")
         if self._unwritten:
             # Whoever reads the file would miss it, so CI must notice.
             session.exitstatus = int(session.exitstatus) or EXIT_BROKEN

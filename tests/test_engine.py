@@ -94,6 +94,22 @@ def test_every_way_of_running_gives_the_same_audit(tmp_path: Path) -> None:
         assert comparable(document, replayed=True) == comparable(reference, replayed=True), output
 
 
+def test_a_narrower_run_forgets_nothing_of_the_baseline(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    asked = ("--finops-baseline=known.json", "--finops-update-baseline")
+    _, output, document, _ = live(tmp_path, *asked)
+    whole = {finding["id"] for finding in document["findings"]}
+    assert "baseline written: " in output
+    assert f"known.json, {len(whole)} findings" in output
+
+    live(tmp_path, *asked, "--finops-regions=us-east-1")
+
+    known = json.loads((tmp_path / "known.json").read_text(encoding="utf-8"))["findings"]
+    assert {finding["id"] for finding in known} == whole
+    status, output, _, _ = live(tmp_path, "--finops-baseline=known.json")
+    assert status == 0, output
+
+
 def test_dry_run_sends_no_metric_and_equals_the_run(tmp_path: Path) -> None:
     write_checks(tmp_path)
 

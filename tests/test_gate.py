@@ -150,9 +150,25 @@ def test_closing_line() -> None:
 
 def test_baseline_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
-    baseline.write(path, [found("b", "10.005"), found("a", None), found("c", "3", status="accepted")])
+    findings = [found("b", "10.005"), found("a", None), found("c", "3", status="accepted")]
+    assert baseline.write(path, findings, ()) == 2
     assert baseline.load(path) == {found("a").id: D("0.00"), found("b").id: D("10.01")}
     assert [entry.name for entry in tmp_path.iterdir()] == ["baseline.json"]
+
+
+def test_a_narrower_run_keeps_what_it_did_not_look_at(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    elsewhere = found("b", id="elsewhere", region="eu-west-1")
+    by_account = found("d", id="by-account", rule_id="s3-old")
+    baseline.write(path, [found("a"), elsewhere, by_account, found("c", id="accepted")], ())
+    document = json.loads(path.read_text())
+    document["findings"].append({"id": "placeless", "counted_monthly_savings": "4.00"})
+    path.write_text(json.dumps(document))
+
+    looked = {("ec2-low-cpu", "111111111111", "us-east-1"), ("s3-old", "111111111111", "global")}
+    now = [found("n", "5", id="new"), found("c", id="accepted", status="accepted")]
+    assert baseline.write(path, now, looked) == 3
+    assert baseline.load(path) == {"elsewhere": D("10.00"), "new": D("5.00"), "placeless": D("4.00")}
 
 
 def test_an_audit_file_is_a_baseline(tmp_path: Path) -> None:
@@ -187,7 +203,7 @@ def test_a_missing_baseline(tmp_path: Path) -> None:
 
 def test_an_unwritable_baseline(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written"):
-        baseline.write(tmp_path / "missing" / "baseline.json", [])
+        baseline.write(tmp_path / "missing" / "baseline.json", [], ())
 
 
 def sorted_into(finding: Finding, *, known: set[str] | None = None, **limits: Any) -> Finding | Note:
