@@ -9,7 +9,7 @@ from datetime import date, datetime
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, TypeVar
 
-from .audit import Accepted, BlindSpot
+from .audit import Accepted
 from .errors import ConfigError
 from .findings import Finding
 
@@ -62,7 +62,10 @@ class Exemption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedBlindSpot:
-    """A denial that is expected until ``expires`` (that day included); a None field stands for any value."""
+    """A denial that is expected until ``expires`` (that day included); a None field stands for any value.
+
+    Without a ``code`` it stands for refusals alone (denied, not enabled, not subscribed), not for what went wrong.
+    """
 
     account: str | None = None
     region: str | None = None
@@ -73,13 +76,13 @@ class ExpectedBlindSpot:
     expires: date
     source: str = ""
 
-    def covers(self, *, account_id: str, region: str, service: str, code: str) -> bool:
+    def covers(self, *, account_id: str, region: str, service: str, code: str, refused: bool) -> bool:
         """Return whether every field that is given is equal; expiry is not looked at."""
         return (
             self.account in (None, account_id)
             and self.region in (None, region)
             and self.service in (None, service)
-            and self.code in (None, code)
+            and (refused if self.code is None else self.code == code)
         )
 
     def __str__(self) -> str:
@@ -173,27 +176,14 @@ def match_blind_spot(
     region: str,
     service: str,
     code: str,
+    refused: bool,
     today: date,
 ) -> ExpectedBlindSpot | None:
     """Return the first expected blind spot that covers these fields and has not expired."""
     for entry in current(expected, today):
-        if entry.covers(account_id=account_id, region=region, service=service, code=code):
+        if entry.covers(account_id=account_id, region=region, service=service, code=code, refused=refused):
             return entry
     return None
-
-
-def unmatched_blind_spots(
-    expected: Iterable[ExpectedBlindSpot], blind_spots: Sequence[BlindSpot], today: date
-) -> tuple[ExpectedBlindSpot, ...]:
-    """Return the expected blind spots that still hold and cover none of ``blind_spots``."""
-    return tuple(
-        entry
-        for entry in current(expected, today)
-        if not any(
-            entry.covers(account_id=spot.account_id, region=spot.region, service=spot.service, code=spot.code)
-            for spot in blind_spots
-        )
-    )
 
 
 def parse_exemptions(raw: object, source: str) -> tuple[Exemption, ...]:

@@ -33,7 +33,7 @@ from . import (
 from .audit import Account, ApiUsage, Audit, BlindSpot, CheckRow, PriceUsage, RuleTally
 from .classify import classify_all
 from .collector.executor import Collector, LiveSource, SavedSource, Source
-from .collector.faults import Fault
+from .collector.faults import REFUSALS, Fault
 from .collector.guard import Guard
 from .collector.ledger import Ledger
 from .collector.limiter import Limiter
@@ -512,12 +512,8 @@ class AuditRun:
                 fault = cell.fault
                 if fault is None and cell.faults and declaration.per not in {s.name for s in check.subjects}:
                     fault = next(iter(cell.faults.values()))
-                if fault is None and cell.cut is not None and declaration not in check.subjects:
-                    fault = cell.cut
-                if fault is None and cell.partial and declaration not in check.subjects:
-                    fault = Fault(
-                        "partial", "Bounded", f"only the first {declaration.max_resources} were read"
-                    )
+                if fault is None and declaration not in check.subjects:
+                    fault = cell.early
                 if fault is not None:
                     found.append((declaration.service, declaration.operation, fault))
         for metric in check.metrics:
@@ -547,19 +543,11 @@ class AuditRun:
         if not self.troubled(check):
             return []
         return [
-            (subject.service, subject.operation, cell.cut)
+            (subject.service, subject.operation, early)
             for subject in check.subjects
             for at in planned_at(subject, [target], self.targets, self.payer)
-            if (cell := self.store.cell(subject, at)).cut is not None
+            if (early := self.store.cell(subject, at).early) is not None
         ]
-
-    def bounded(self, check: Check, target: Target) -> bool:
-        """Return whether a listing of the subject stopped at its declared ``max_resources``."""
-        return self.troubled(check) and any(
-            self.store.cell(subject, at).partial
-            for subject in check.subjects
-            for at in planned_at(subject, [target], self.targets, self.payer)
-        )
 
     def resource_faults(self, check: Check, target: Target) -> dict[str, str]:
         """Return the subject resources that AWS did not answer for, each with why."""
@@ -652,7 +640,7 @@ class AuditRun:
         said = classify_all(
             [changed(verdicts.findings[rid]) for rid in sorted(verdicts.findings) if rid not in unseen],
             exemptions=self.exemptions, baseline=set(self.known), limits=self.limits, today=self.now.date(),
-            complete=not cut_off and not self.bounded(check, target),
+            complete=not cut_off,
         )  # fmt: skip
         findings = list(said.findings)
         notes += said.notes
@@ -661,9 +649,12 @@ class AuditRun:
         judged = len(subjects) - len(missing.keys() & set(subjects))
         outcome, reason = self._outcome(findings, judged, missing, len(subjects))
         for service, operation, fault in cut_off:
+            text = f"{service}.{operation} ended after {len(subjects)} resources: {fault}"
             if not self.is_expected(target, service, fault):
-                outcome = "error"
-                reason = f"{service}.{operation} ended after {len(subjects)} resources: {fault}"
+                outcome, reason = "error", text
+            elif outcome == "passed":
+                # Expected is not clean: nobody saw the rest.
+                outcome, reason = "skipped", f"expected blind spot: {text}"
         return Row(
             rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome=outcome, reason=reason,
             evaluated=judged, not_evaluated=tuple(missing[rid] for rid in sorted(missing)), findings=tuple(findings),
@@ -702,7 +693,7 @@ class AuditRun:
         return (
             match_blind_spot(
                 self.expected, account_id=target.account_id, region=target.region, service=service, code=fault.code,
-                today=self.now.date(),
+                refused=fault.kind in REFUSALS, today=self.now.date(),
             )
             is not None
         )  # fmt: skip

@@ -46,8 +46,12 @@ def of_blind_spots(
         Upkeep(
             kind="expected_blind_spot", entry=str(entry), source=PurePath(entry.source).name, expires=entry.expires.isoformat(),
             expired=entry.expires < today,
+            # What is expected without its code was refused; an audit does not say it of the rest.
             matched=sum(
-                entry.covers(account_id=s.account_id, region=s.region, service=s.service, code=s.code) for s in spots
+                entry.covers(
+                    account_id=s.account_id, region=s.region, service=s.service, code=s.code, refused=s.expected
+                )
+                for s in spots
             ),
         )
         for entry in entries

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pytest_finops.audit import BlindSpot
 from pytest_finops.errors import ConfigError
 from pytest_finops.exemptions import (
     Exemption,
@@ -17,7 +16,6 @@ from pytest_finops.exemptions import (
     match_blind_spot,
     parse_exemptions,
     parse_expected_blind_spots,
-    unmatched_blind_spots,
 )
 
 TODAY = date(2026, 11, 23)
@@ -136,12 +134,22 @@ def test_expected_blind_spots() -> None:
         "region": "us-east-1",
         "service": "rds",
         "code": "AccessDenied",
+        "refused": True,
     }
     assert match_blind_spot((denied, region), **spot, today=TODAY) is denied
     assert match_blind_spot((denied, region), **spot, today=date(2027, 2, 1)) is None
-    assert match_blind_spot((denied,), **(spot | {"code": "Throttling"}), today=TODAY) is None
-    seen = BlindSpot(operation="describe_db_instances", message="", **spot)
-    assert unmatched_blind_spots((denied, region), [seen], TODAY) == (region,)
+    throttled = spot | {"code": "Throttling", "refused": False}
+    assert match_blind_spot((denied,), **throttled, today=TODAY) is None
+
+
+def test_without_a_code_a_refusal_alone_is_expected() -> None:
+    named, region = parse_expected_blind_spots(
+        [{"code": "Throttling", **SIGNED}, {"region": "eu-west-1", **SIGNED}], "finops.yaml"
+    )
+    spot = {"account_id": "1", "region": "eu-west-1", "service": "rds", "code": "Throttling"}
+    assert match_blind_spot((region,), **spot, refused=True, today=TODAY) is region
+    assert match_blind_spot((region,), **spot, refused=False, today=TODAY) is None
+    assert match_blind_spot((region, named), **spot, refused=False, today=TODAY) is named
 
 
 def test_a_blind_spot_that_expects_everything_is_a_mistake() -> None:

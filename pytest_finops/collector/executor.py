@@ -435,8 +435,8 @@ class Collector:
         with self._lock:
             cell.rows = [row for key in sorted(run.pages) for row in run.pages[key]]
             limit = run.declaration.max_resources
-            if limit:
-                cell.rows = cell.rows[:limit]
+            if limit and len(cell.rows) > limit:
+                cell.rows, cell.partial = cell.rows[:limit], True
             codes = {(fault.kind, fault.code) for fault in cell.faults.values()}
             # A whole denied operation is one blind spot, not one line a resource.
             if cell.faults and len(codes) == 1 and not run.pages and run.asked > 1:

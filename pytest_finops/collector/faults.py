@@ -25,6 +25,10 @@ FaultKind = Literal[
 ]  # fmt: skip
 
 
+#: What a team can expect without naming a code: somebody decided that this is closed. The rest went wrong.
+REFUSALS: frozenset[FaultKind] = frozenset({"denied", "unavailable"})
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Why a call did not answer: kind, AWS's code (or the exception's name) and its words."""

@@ -33,6 +33,13 @@ class Cell:
     done: bool = False
     partial: bool = False
 
+    @property
+    def early(self) -> Fault | None:
+        """Why the listing ends early: cut off, or bounded by its declaration."""
+        if self.cut is None and self.partial:
+            return Fault("partial", "Bounded", f"only the first {len(self.rows)} were read")
+        return self.cut
+
 
 #: A moment as answers have it: epoch seconds, or a datetime.
 Moment = datetime | int
