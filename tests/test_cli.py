@@ -322,6 +322,9 @@ def test_config_check_knows_the_rules(tmp_path: Path) -> None:
 def test_init_writes_everything_once(tmp_path: Path) -> None:
     done = run("init", "here")
     assert done.exit_code == 0
+    # A checks/ of one's own hides the shipped ones from a run without a path: the next step names both.
+    assert "pytest --finops-profile=PROFILE --pyargs pytest_finops.checks checks/" in done.output
+    assert "finops-playbook scan --demo -- --pyargs pytest_finops.checks checks/" in done.output
     for name, text in FILES:
         assert (tmp_path / "here" / name).read_text(encoding="utf-8") == text
     (tmp_path / "here" / ".gitignore").write_text("mine\n.finops/\n", encoding="utf-8")

@@ -204,7 +204,9 @@ def test_init_then_scan_and_pytest(tmp_path: Path) -> None:
     document = json.loads(scan.stdout)
     assert (scan.returncode, again.returncode) == (1, 1), scan.stderr + again.stdout
     assert {rule["rule_id"] for rule in document["rules"]} == {"ebs-forgotten-volume", "ebs-scratch-volume"}
-    assert {finding["rule_id"] for finding in document["findings"]} == {"ebs-forgotten-volume"}
+    assert {finding["rule_id"] for finding in document["findings"]} == {
+        "ebs-forgotten-volume", "ebs-scratch-volume",
+    }  # fmt: skip
     assert document["complete"] is True
     written = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
     assert [f["id"] for f in written["findings"]] == [f["id"] for f in document["findings"]]

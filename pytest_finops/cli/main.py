@@ -21,7 +21,7 @@ from ..findings import WITHDRAWN
 from ..options import OPTIONS, REPORT_FORMATS, Option, ReportRequest
 from ..options import report as parse_report
 from ..settings import Settings
-from .paths import with_checks
+from .paths import SHIPPED, with_checks
 from .prices import prices
 
 if TYPE_CHECKING:
@@ -425,7 +425,10 @@ def init(directory: Path) -> None:
             raise click.ClickException(f"cannot write {path}: {error.strerror}") from None
         else:
             click.echo(f"written  {path}")
-    click.echo("next: finops-playbook scan --demo, then finops-playbook scan --profile PROFILE")
+    both = " ".join((*SHIPPED, "checks/"))
+    click.echo("next, the shipped checks and yours (without these paths checks/ runs alone):")
+    click.echo(f"  finops-playbook scan --demo -- {both}")
+    click.echo(f"  pytest --finops-profile=PROFILE {both}")
 
 
 def _missing_lines(path: Path, text: str) -> None:

@@ -69,7 +69,7 @@ rules:
   # Judged by the test function of the same id in test_example.py.
   - id: ebs-scratch-volume
     name: Scratch volumes that were never removed
-    description: Volumes named scratch that are older than a month.
+    description: Volumes with scratch in their name that are older than a month.
     category: storage
     severity: low
     effort: low
@@ -94,9 +94,9 @@ import pytest_finops as finops
 
 @finops.rule("ebs-scratch-volume")
 def test_ebs_scratch_volume(ebs_volumes, prices, findings, rule):
-    """Volumes named scratch that are older than a month."""
+    """Volumes with scratch in their name that are older than a month."""
     for volume in ebs_volumes:
-        if volume.name.startswith("scratch") and rule.holds(volume):
+        if "scratch" in volume.name and rule.holds(volume):
             findings.report(
                 volume,
                 current=f"{volume.age_days:.0f} days old",
