@@ -38,7 +38,7 @@ class Operation:
     exist. ``rate_per_second`` and ``burst`` are AWS's published rate of ``bucket`` (shared by several
     operations where AWS says so), or a cautious assumption. ``request_cost`` is USD per ``cost_kind`` (a
     request, or a metric asked for). ``writes`` marks what IAM counts as a write, however it is named.
-    ``sensitive_fields`` may carry secrets.
+    ``sensitive_fields`` may carry secrets and are never written: dotted paths, ``[]`` for lists.
     """
 
     service: str
@@ -91,8 +91,9 @@ def operation(service: str, method: str) -> Operation:
         name = "".join(word[:1].upper() + word[1:] for word in method.split("_"))
         action = f"{_IAM_PREFIXES.get(service, service)}:{name}"
         return Operation(
-            service=service, method=method, name=name, iam_action=action, bucket=call, known=False
-        )
+            service=service, method=method, name=name, iam_action=action, bucket=call, known=False,
+            sensitive_fields=_sensitive(service),
+        )  # fmt: skip
     return Operation(
         service=service,
         method=method,
@@ -115,6 +116,13 @@ def operation(service: str, method: str) -> Operation:
         writes=row.get("writes", False),
         sensitive_fields=tuple(row.get("sensitive_fields", ())),
     )
+
+
+@functools.cache
+def _sensitive(service: str) -> tuple[str, ...]:
+    """Return what any operation of a service may carry: another one may carry it as well."""
+    rows = (row for call, row in _table().items() if call.split(".")[0] == service)
+    return tuple(sorted({field for row in rows for field in row.get("sensitive_fields", ())}))
 
 
 def actions(calls: Iterable[tuple[str, str]], *, live: bool = True) -> tuple[str, ...]:

@@ -104,6 +104,8 @@ class AuditRun:
         #: (account, region) that --finops-prune leaves out.
         self.pruned: frozenset[tuple[str, str]] = frozenset()
         self.scratch: Path | None = None
+        #: What the main process resolved, for the workers of this run alone.
+        self.price_file: Path | None = None
         self.scope: Scope | None = None
         self.recorder: Recorder | None = None
         self.bound_rule: BoundRule | None = None
@@ -178,6 +180,7 @@ class AuditRun:
             self.now = datetime.fromisoformat(handed["now"])
             self.discovery = Discovery(targets=resolving.from_plain(handed["targets"]), payer=handed["payer"])
             self.scratch = Path(handed["directory"]) if handed["directory"] else None
+            self.price_file = Path(handed["prices"]) if handed["prices"] else None
             return
         if self.settings.inventory:
             self.saved = Saved(self.settings.inventory)
@@ -248,8 +251,8 @@ class AuditRun:
         if self._prices is None:
             from .prices.resolver import PriceBook
 
-            if self.worker and self.scratch is not None and (self.scratch / "prices.json").exists():
-                self._prices = PriceBook.load(self.scratch / "prices.json")
+            if self.worker and self.price_file is not None:
+                self._prices = PriceBook.load(self.price_file)
             else:
                 mode = self.settings.prices or (
                     "offline"
@@ -333,7 +336,9 @@ class AuditRun:
         if not self.worker:
             self.prices.prefetch(self.price_keys())
             if spool and self.scratch is not None:
-                self.prices.dump(self.scratch / "prices.json")
+                # Not beside the answers: those may be the user's to keep, or to pass on.
+                self.price_file = self._temporary() / "prices.json"
+                self.prices.dump(self.price_file)
 
     def prune_requests(self) -> list[PredictedCall]:
         """Return what pruning would ask, for a prediction: it bills, so a dry run does not ask it."""
@@ -396,7 +401,7 @@ class AuditRun:
             writer = Writer(self.settings.save_inventory)
             self.scratch = self.settings.save_inventory if spool else None
         elif spool and not self.worker:
-            # Workers replay the same answers; prices travel beside them.
+            # Workers replay the same answers.
             self.scratch = self._temporary()
             writer = Writer(self.scratch)
         if writer is not None:

@@ -500,7 +500,7 @@ class AuditSession:
                 "now": self.run.now.isoformat(), "targets": to_plain(self.run.targets), "payer": self.run.payer,
                 "pruned": sorted(self.run.pruned),
                 "directory": str(self.run.scratch.absolute()) if self.run.scratch else None,
-                "shipped": self._shipped,
+                "prices": str(self.run.price_file) if self.run.price_file else None, "shipped": self._shipped,
             }
         )  # fmt: skip
 

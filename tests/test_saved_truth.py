@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import stat
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from finops_kit import NOW, audit, environment, volumes_estate, write_checks
+from finops_kit import ACCOUNT, NOW, audit, environment, volumes_estate, write_checks
 
+from pytest_finops.collector.saved import Saved, Writer
+from pytest_finops.collector.store import Points
+from pytest_finops.prices.resolver import PriceBook
+from pytest_finops.resources import Target
 from pytest_finops.testing import Fault, ReplayEndpoint
 
 BOUNDED = """
@@ -82,3 +90,100 @@ def test_an_expected_cut_is_no_clean_listing(tmp_path: Path) -> None:
     assert row["outcome"] == "skipped", output
     assert row["reason"].startswith("expected blind spot: ec2.describe_volumes ended after 2 resources")
     assert [spot["expected"] for spot in document["blind_spots"]] == [True]
+
+
+TARGET = Target(ACCOUNT, "us-east-1", now=NOW)
+
+
+def saved(folder: Path, call: str, pages: list[tuple[dict[str, Any], dict[str, Any]]]) -> Saved:
+    """Write one page a call, as a run would, and read it back."""
+    writer = Writer(folder)
+    writer.manifest(NOW, [TARGET])
+    for params, answer in pages:
+        writer.page(TARGET, call, params, 1, answer, True)
+    return Saved(folder)
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "left"),
+    [
+        (
+            "lambda.list_functions",
+            {"Functions": [{"FunctionName": "f", "Environment": {"Variables": {"KEY": "s3cret"}, "Error": {}}}]},
+            {"Functions": [{"FunctionName": "f", "Environment": {"Error": {}}}]},
+        ),
+        (  # has no row of its own: what its service's other calls carry
+            "lambda.get_function",
+            {"Configuration": {"FunctionName": "f", "Environment": {"Variables": {"KEY": "s3cret"}}}},
+            {"Configuration": {"FunctionName": "f", "Environment": {}}},
+        ),
+        (
+            "ecs.describe_task_definition",
+            {
+                "taskDefinition": {
+                    "containerDefinitions": [
+                        {"name": "c", "environment": [{"name": "KEY", "value": "s3cret"}], "command": ["s3cret"]},
+                        {"name": "d", "logConfiguration": {"logDriver": "x", "options": {"token": "s3cret"}}},
+                    ]
+                }
+            },
+            {
+                "taskDefinition": {
+                    "containerDefinitions": [{"name": "c"}, {"name": "d", "logConfiguration": {"logDriver": "x"}}]
+                }
+            },
+        ),
+        (
+            "ec2.describe_launch_template_versions",
+            {"LaunchTemplateVersions": [{"LaunchTemplateData": {"ImageId": "ami-1", "UserData": "s3cret"}}]},
+            {"LaunchTemplateVersions": [{"LaunchTemplateData": {"ImageId": "ami-1"}}]},
+        ),
+    ],
+)  # fmt: skip
+def test_secrets_are_never_written(
+    tmp_path: Path, call: str, answer: dict[str, Any], left: dict[str, Any]
+) -> None:
+    before = copy.deepcopy(answer)
+    saved(tmp_path, call, [({}, answer)])
+
+    text = (tmp_path / ACCOUNT / "us-east-1" / f"{call}.jsonl").read_text(encoding="utf-8")
+    assert "s3cret" not in text
+    assert json.loads(text)["answer"] == left
+    # The run itself goes on with all of it.
+    assert answer == before
+
+
+@pytest.mark.parametrize(("ended", "fault"), [(0, None), (-1, "TooCoarse")])
+def test_a_series_that_ends_early_is_not_taken_for_zeros(
+    tmp_path: Path, ended: int, fault: str | None
+) -> None:
+    start = NOW - timedelta(days=2)
+    key = ("AWS/EBS", "VolumeReadOps", (("VolumeId", "vol-1"),), "Sum", 3600)
+    writer = Writer(tmp_path)
+    writer.manifest(NOW, [TARGET])
+    writer.series(TARGET, {key: Points.of([start], [7.0])}, start, NOW + timedelta(hours=ended))
+
+    points = Saved(tmp_path).series(TARGET, key, start, NOW)
+
+    assert (points.fault.code if points.fault else None) == fault
+
+
+def test_workers_prices_are_private_and_leave_nothing_behind(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    (tmp_path / "finops.yaml").write_text(
+        "prices:\n  overrides:\n    - {dimension: ebs.storage, region: us-east-1, volume_type: gp3, unit_price: 0.5}\n",
+        encoding="utf-8",
+    )
+
+    _, output, document = live(tmp_path, "-n1", "--finops-save-inventory=kept")
+
+    assert [f["estimated_monthly_savings"] for f in document["findings"]] == ["40.00", "40.00"], output
+    kept = {path.name for path in (tmp_path / "kept").rglob("*") if path.is_file()}
+    assert kept == {"manifest.json", "ec2.describe_volumes.jsonl"}
+
+
+def test_dumped_prices_are_for_their_owner_alone(tmp_path: Path) -> None:
+    PriceBook("offline", today=NOW.date()).dump(tmp_path / "prices.json")
+
+    assert stat.S_IMODE((tmp_path / "prices.json").stat().st_mode) == 0o600
+    assert PriceBook.load(tmp_path / "prices.json").mode == "offline"

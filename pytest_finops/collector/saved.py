@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ..errors import AuditError
+from ..operations import operation
 from ..resources import Target
 from .aws import Answer, snake
 from .faults import CallFault, Fault, classify
@@ -39,6 +40,31 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     return value
+
+
+def _without(value: Any, fields: tuple[str, ...]) -> Any:
+    """Return an answer without its sensitive fields, dotted paths from any member: what is around them stays."""
+    for path in fields:
+        value = _sought(value, path.replace("[]", "").split("."))
+    return value
+
+
+def _sought(value: Any, path: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_sought(item, path) for item in value]
+    if isinstance(value, Mapping):
+        return _dropped({key: _sought(item, path) for key, item in value.items()}, path)
+    return value
+
+
+def _dropped(value: Any, path: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_dropped(item, path) for item in value]
+    if not isinstance(value, Mapping) or path[0] not in value:
+        return value
+    if len(path) == 1:
+        return {key: item for key, item in value.items() if key != path[0]}
+    return {**value, path[0]: _dropped(value[path[0]], path[1:])}
 
 
 def canonical(params: Mapping[str, Any]) -> str:
@@ -85,7 +111,8 @@ class Writer:
         self, target: Target, call: str, params: Mapping[str, Any], number: int, answer: Answer, last: bool
     ) -> None:
         """Write one page."""
-        line = {"params": _plain(params), "page": number, "answer": answer, "last": last}
+        kept = _without(answer, operation(*call.split(".", 1)).sensitive_fields)
+        line = {"params": _plain(params), "page": number, "answer": kept, "last": last}
         self._lines(target, f"{call}.jsonl", [line])
 
     def error(self, target: Target, call: str, params: Mapping[str, Any], fault: Fault) -> None:
@@ -309,12 +336,12 @@ class Saved:
             if service not in self._shapes:
                 import botocore.session
 
-                model = botocore.session.Session().get_service_model(service)
+                api = botocore.session.Session().get_service_model(service)
                 self._shapes[service] = {
-                    snake(name): model.operation_model(name) for name in model.operation_names
+                    snake(name): api.operation_model(name) for name in api.operation_names
                 }
-            operation = self._shapes[service].get(method)
-        return answer if operation is None else _revive(answer, operation.output_shape)
+            model = self._shapes[service].get(method)
+        return answer if model is None else _revive(answer, model.output_shape)
 
     def series(self, target: Target, key: SeriesKey, start: datetime, end: datetime) -> Points:
         """Return one series out of ``metrics.jsonl``: equal, finer or longer ones can answer; coarser ones cannot."""
@@ -340,7 +367,10 @@ class Saved:
             if line.get("error") or line.get("status") == "partial":
                 error = line.get("error") or {"code": "PartialData", "message": "the saved series is partial"}
                 return Points(fault=Fault("partial", str(error.get("code")), str(error.get("message", ""))))
-            if int(line["period"]) > period or period % int(line["period"]) or _when(line["start"]) > start:
+            if int(line["period"]) > period or period % int(line["period"]):
+                continue
+            if _when(line["start"]) > start or _when(line["end"]) < end:
+                # Hours that nobody asked for are not hours without data points.
                 continue
             points = [(_when(at), float(value)) for at, value in line["points"]]
             found = list(_coarser(points, statistic, int(line["period"]), period, start, end))
@@ -379,6 +409,7 @@ class Saved:
                                 line["namespace"], line["metric_name"],
                                 tuple(sorted((k, str(v)) for k, v in line["dimensions"].items())), line["statistic"],
                             )  # fmt: skip
+                            _when(line["start"]), _when(line["end"])
                             lines = found.setdefault(identity, [])
                             # Asked anew: the later line holds.
                             same = [

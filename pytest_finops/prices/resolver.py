@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -431,7 +432,10 @@ class PriceBook:
                 for key in sorted(failed)
             ],
         }
-        path.write_text(json.dumps(document), encoding="utf-8")
+        # The team's discounts are in it.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(document, file)
 
     @classmethod
     def load(cls, path: Path) -> PriceBook:
