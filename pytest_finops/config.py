@@ -50,7 +50,12 @@ def user_file() -> Path:
 
 
 def resolve(
-    cli: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, *, read_files: bool = True
+    cli: Mapping[str, Any],
+    environ: Mapping[str, str],
+    cwd: Path,
+    *,
+    read_files: bool = True,
+    problems: Problems | None = None,
 ) -> Settings:
     """Return the settings of all layers.
 
@@ -58,9 +63,11 @@ def resolve(
     :param environ: the environment.
     :param cwd: where the project file is looked for, upwards.
     :param read_files: whether configuration files are read at all.
+    :param problems: where mistakes are noted instead, by who has more to say; such settings serve nothing else.
     :raises ConfigError: with one line per mistake, all of them.
     """
-    problems = Problems()
+    noted = problems is not None
+    problems = Problems() if problems is None else problems
     layers: list[tuple[str, dict[str, Any], dict[str, str]]] = []
 
     values, places = _from_command_line(cli, cwd, problems)
@@ -89,7 +96,8 @@ def resolve(
                 merged[name] = {**value, **merged[name]}
     _choose_targets(merged, origins, layers[0][1], named, problems)
     _together(merged, problems)
-    problems.raise_any()
+    if not noted:
+        problems.raise_any()
 
     merged["config_path"] = project
     for option in OPTIONS:
@@ -167,6 +175,15 @@ def names_targets(settings: Settings, field: TargetField) -> bool:
     named = settings.config_file if settings.origins.get("config_file") == COMMAND_LINE else None
     given = origin == COMMAND_LINE or _from_named(origin, named)
     return bool(getattr(settings, field)) and (given or (field == "profile" and origin == ENVIRONMENT))
+
+
+def said_by(settings: Settings, field: str) -> str:
+    """Return what a message calls the place where an option was given: its flag, variable or file and line."""
+    option = next(option for option in OPTIONS if option.field == field)
+    origin = settings.origins.get(field, "")
+    if origin == ENVIRONMENT:
+        return option.variable
+    return f"{origin}: {option.key}" if ":" in origin else option.flag
 
 
 def _together(merged: Mapping[str, Any], problems: Problems) -> None:
@@ -345,7 +362,7 @@ def _accounts(node: Node) -> tuple[Mapping[str, Any], ...]:
 
 
 def _rules(node: Node) -> Mapping[str, Mapping[str, Any]]:
-    from .rules import RULE_ID
+    from .rules import KEPT_DAYS, RULE_ID
 
     made: dict[str, Mapping[str, Any]] = {}
     for rule_id, (at, value) in node.entries().items():
@@ -353,12 +370,16 @@ def _rules(node: Node) -> Mapping[str, Mapping[str, Any]]:
             at.complain("is not a rule id; write one like ec2-low-cpu")
         overrides: dict[str, Any] = {LINE: at.line}
         for key, (_, member) in value.entries().items():
-            if key == "enabled":
-                overrides[key] = member.boolean()
-            elif key == "severity":
-                overrides[key] = member.choice(SEVERITIES)
-            elif key == "period_days":
-                overrides[key] = member.integer(1)
+            if key in ("enabled", "severity", "period_days"):
+                fitted: Any = (
+                    member.boolean()
+                    if key == "enabled"
+                    else member.choice(SEVERITIES)
+                    if key == "severity"
+                    else member.integer(1, KEPT_DAYS)
+                )
+                if fitted is not None:
+                    overrides[key] = fitted
             elif member.kind == "mapping":
                 member.complain("is a mapping; write a value or a list of values")
             else:
@@ -378,6 +399,8 @@ def _selected(node: Node, selectors: tuple[str, ...]) -> tuple[Mapping[str, Any]
                 entry[key] = value.date()
             else:
                 entry[key] = _identity(value)
+            if key == "tag" and "=" not in (entry[key] or "="):
+                value.complain(f"{entry[key]!r} is not KEY=VALUE; write one like keep=yes")
         if item.kind == "mapping" and not any(key in fields for key in selectors):
             item.complain(f"selects nothing, so it would select everything; give {', '.join(selectors)}")
         made.append(entry)
@@ -391,6 +414,28 @@ def _mapping_of(*known: str) -> Callable[[Node], Mapping[str, Any]]:
     return read
 
 
+def _prices(node: Node) -> Mapping[str, Any]:
+    """Prices and percentages of the user's own, each entry read as the price book will."""
+    from .prices.resolver import discount_from, override_from
+
+    readers: Mapping[str, Callable[[Mapping[str, Any], str], object]] = {
+        "overrides": override_from,
+        "discounts": discount_from,
+    }
+    made: dict[str, Any] = {}
+    for key, value in node.fields(readers).items():
+        made[key] = []
+        for item in value.items():
+            if item.kind != "mapping":
+                item.complain(f"is {item.shown()}; write a mapping (key: value)")
+                continue
+            entry = item.plain()
+            with node.problems.collecting():
+                readers[key](entry, f"{item.place}: {item.path}")
+            made[key].append(entry)
+    return made
+
+
 _SECTION_READERS: Mapping[str, Callable[[Node], Any]] = {
     "accounts": _accounts,
     "rules": _rules,
@@ -398,5 +443,5 @@ _SECTION_READERS: Mapping[str, Callable[[Node], Any]] = {
     "expected_blind_spots": lambda node: _selected(node, _PLACES),
     "environments": _mapping_of("tags", "values", "accounts", "names"),
     "owners": _mapping_of("tags"),
-    "prices": _mapping_of("overrides", "discounts"),
+    "prices": _prices,
 }

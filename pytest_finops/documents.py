@@ -193,12 +193,14 @@ class Node:
         self.complain(f"is {self.shown()}; write a number" + (" without quotes" if quoted else ""))
         return None
 
-    def integer(self, minimum: int = 0) -> int | None:
-        """A whole number of at least ``minimum``."""
+    def integer(self, minimum: int = 0, maximum: int | None = None) -> int | None:
+        """A whole number of at least ``minimum`` and at most ``maximum``."""
         value = self.value
-        if isinstance(value, int) and not isinstance(value, bool) and value >= minimum:
-            return value
-        self.complain(f"is {self.shown()}; write a whole number of at least {minimum}")
+        fits = isinstance(value, int) and not isinstance(value, bool)
+        if fits and minimum <= value and (maximum is None or value <= maximum):
+            return int(value)
+        limits = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        self.complain(f"is {self.shown()}; write a whole number {limits}")
         return None
 
     def boolean(self) -> bool | None:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from .documents import LINE, Node, Problems, compose, suggestion
 from .findings import Action, Effort, Kind, Risk, Severity
-from .rules import CATEGORIES, RULE_ID, CheckType, Condition, Operator, Rule
+from .rules import CATEGORIES, KEPT_DAYS, RULE_ID, CheckType, Condition, Operator, Rule
 
 VERSION = 1
 SAVINGS = ("full_price",)
@@ -131,7 +131,7 @@ def _field(key: str, node: Node) -> Any:
     if key in ("restart", "enabled", "prune"):
         return node.boolean()
     if key == "period_days":
-        return node.integer(1)
+        return node.integer(1, KEPT_DAYS)
     if key == "compliance_skip":
         names = [item.text("a name") for item in node.items()]
         return tuple(name for name in names if name is not None)
@@ -258,6 +258,8 @@ def _unfit(rule: Rule, key: str, value: Any) -> str:
     if key == "period_days":
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             return f"{value!r} is not a number of days; write a whole number above zero"
+        if value > KEPT_DAYS:
+            return f"{value} days are more than CloudWatch keeps; write at most {KEPT_DAYS}"
         if not rule.period_days:
             return "the rule looks at no period; remove it"
     return ""

@@ -7,10 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .documents import LINE, Problems
+from .config import said_by
+from .documents import LINE, Problems, suggestion
 from .errors import ConfigError
 from .rule_files import load, looks_like_rules, override, unknown_rules
 from .rules import Rule
+from .settings import Settings
 
 
 def shipped_checks() -> Path:
@@ -63,20 +65,22 @@ class Rulebook:
             self._folders[folder] = found
         return self._folders[folder]
 
-    def check_overrides(self, collected: Iterable[str], local: Iterable[Path]) -> None:
-        """Refuse overrides of rules that no collected file, shipped check or file below ``local`` has.
+    def check_names(self, settings: Settings, collected: Iterable[Rule], local: Iterable[Path]) -> None:
+        """Refuse overrides, exemptions and regimes that no collected rule, shipped check or file below ``local`` has.
 
         :raises ConfigError: with one line per mistake.
         """
-        known = set(collected)
+        known = list(collected)
+        exempt = {entry["rule"] for entry in settings.exemptions if entry.get("rule")}
         for folder in (shipped_checks(), *local):
-            if set(self._overrides) <= known:
+            ids = {rule.id for rule in known}
+            if {*self._overrides, *exempt} <= ids and set(settings.compliance) <= regimes(known):
                 return
             paths = sorted(self._files(folder, deep=True))
-            known |= {rule.id for path in paths if looks_like_rules(path) for rule in load(path)}
+            known += [rule for path in paths if looks_like_rules(path) for rule in load(path)]
         problems = Problems()
         with problems.collecting():
-            unknown_rules(self._overrides, known, self._source)
+            unknown_names(settings, known)
         with problems.collecting():
             # Rules that nobody selected are read too: their overrides must fit as well.
             self.ids()
@@ -117,6 +121,39 @@ class Rulebook:
         raise ConfigError(
             f"{beside}: no rule file beside it, above it, or shipped defines rule {rule_id!r}{hint}"
         )
+
+
+def regimes(rules: Iterable[Rule]) -> set[str]:
+    """Return the compliance regimes that can be asked for: the common ones, and those that ``rules`` name."""
+    return {"hipaa", "pci"}.union(*(rule.compliance_skip for rule in rules))
+
+
+def unknown_names(settings: Settings, rules: Iterable[Rule]) -> None:
+    """Refuse rule ids and compliance regimes that none of ``rules`` has.
+
+    :raises ConfigError: with one line per mistake.
+    """
+    problems = Problems()
+    rules = list(rules)
+    ids, known = {rule.id for rule in rules}, regimes(rules)
+    with problems.collecting():
+        unknown_rules(settings.rules, ids, _file(settings, "rules"))
+    for number, entry in enumerate(settings.exemptions):
+        if entry.get("rule") and entry["rule"] not in ids:
+            where = place(_file(settings, "exemptions"), entry)
+            cure = suggestion(entry["rule"], ids)
+            problems.add(where, f"exemptions[{number}].rule: there is no rule {entry['rule']!r}; {cure}")
+    for name in settings.compliance:
+        if name not in known:
+            problems.add(
+                said_by(settings, "compliance"),
+                f"no rule knows the regime {name!r}; {suggestion(name, known)}",
+            )
+    problems.raise_any()
+
+
+def _file(settings: Settings, section: str) -> str:
+    return settings.origins.get(section, "").rpartition(":")[0] or "finops.yaml"
 
 
 def place(file: str, entry: Mapping[str, Any]) -> str:

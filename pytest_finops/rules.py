@@ -18,6 +18,8 @@ Operator = Literal[
 CheckType = Literal["metric", "resource_state", "tag_check"]
 
 CATEGORIES = ("compute", "storage", "database", "network", "commitments", "observability", "governance")
+#: CloudWatch keeps no data point longer.
+KEPT_DAYS = 455
 RULE_ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+")
 
 

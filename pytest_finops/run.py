@@ -40,9 +40,10 @@ from .collector.limiter import Limiter
 from .collector.saved import Saved, Writer, canonical
 from .collector.state import CURABLE, Recorded, Resumed, RunState
 from .collector.store import Store, Troubles, series_key
+from .documents import Problems
 from .environments import EnvironmentPolicy, OwnerPolicy
 from .errors import BlindTargets, ConfigError, FindingsFound
-from .exemptions import match_blind_spot, parse_exemptions, parse_expected_blind_spots
+from .exemptions import Exemption, expired, match_blind_spot, parse_exemptions, parse_expected_blind_spots
 from .findings import Finding, NotEvaluated, cents
 from .gate import Limits
 from .plan import Check, Plan, is_billable, planned_at
@@ -59,6 +60,22 @@ if TYPE_CHECKING:
     from .prices.resolver import Price, PriceBook
 
 RUN: pytest.StashKey[AuditRun] = pytest.StashKey()
+
+
+def check_policies(settings: Settings, problems: Problems) -> None:
+    """Note what is wrong with environments and owners."""
+    source = str(settings.config_path or "finops.yaml")
+    with problems.collecting():
+        EnvironmentPolicy.from_config(dict(settings.environments), source)
+    with problems.collecting():
+        OwnerPolicy.from_config(dict(settings.owners), source)
+
+
+def expired_exemptions(settings: Settings) -> tuple[Exemption, ...]:
+    """Return the exemptions that ended, by today's clock or that of the settings."""
+    source = settings.origins.get("exemptions", "").rpartition(":")[0] or "finops.yaml"
+    today = (settings.now or datetime.now(UTC)).date()
+    return expired(parse_exemptions(list(settings.exemptions), source), today)
 
 
 class AuditRun:

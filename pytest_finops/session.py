@@ -18,6 +18,7 @@ import pytest
 
 from . import config as layers
 from . import options, outputs, plan, predict, prune
+from .documents import Problems
 from .errors import AuditError, BlindTargets, ConfigError, DeclarationError, FindingsFound, FinopsError
 from .findings import Finding, cents
 from .gate import EXIT_BROKEN, closing_line
@@ -28,8 +29,8 @@ from .resources import Target
 from .results import Parcel, Row, dumps, loads
 from .rulebook import Rulebook, shipped_checks
 from .rules import Rule
-from .run import RUN, AuditRun, blind_message, findings_message
-from .targets import TargetSet
+from .run import RUN, AuditRun, blind_message, check_policies, findings_message
+from .targets import TargetSet, check_region_names
 
 NO_TARGET = (
     "these tests audit AWS and no target is named: add --finops-profile=PROFILE, --finops-role=ARN, "
@@ -79,21 +80,34 @@ class AuditSession:
     """The pytest side of an audit."""
 
     def __init__(self, config: pytest.Config) -> None:
+        """Read the settings.
+
+        :raises pytest.UsageError: with a line for each of their mistakes.
+        """
         self.config = config
         with usage_errors():
             given = options.given(config)
             more = self._added_reports(given)
-            settings = layers.resolve(given, os.environ, Path.cwd())
+            problems = Problems()
+            settings = layers.resolve(given, os.environ, Path.cwd(), problems=problems)
             settings = replace(settings, report=(*settings.report, *more))
+            source = settings.origins.get("rules", "").rpartition(":")[0] or "finops.yaml"
+            self.settings = settings
+            self.rules: dict[str, Rule] = {}
+            self._collected: list[Rule] = []
+            self.rulebook = Rulebook(settings.rules, source, config.rootpath)
+            check_policies(settings, problems)
+            if problems:
+                # What is otherwise found after collection is told as well: one run, every mistake.
+                with problems.collecting():
+                    self._check_names()
+                check_region_names(settings, problems)
+            problems.raise_any()
             if layers.has_target(settings) and not hasattr(config, "workerinput"):
                 outputs.check(settings)
             self.run = AuditRun(config, settings)
         config.stash[RUN] = self.run
-        self.settings = settings
         self.has_target = layers.has_target(settings) or "finops" in getattr(config, "workerinput", {})
-        source = settings.origins.get("rules", "").rpartition(":")[0] or "finops.yaml"
-        self.rulebook = Rulebook(settings.rules, source, config.rootpath)
-        self.rules: dict[str, Rule] = {}
         self.run.known_rules = lambda: {rule.id for rule in self.rules.values()} | self.rulebook.ids()
         self.worker = hasattr(config, "workerinput")
         self.controller = bool(getattr(config.option, "tx", None)) and not self.worker
@@ -104,7 +118,6 @@ class AuditSession:
         self._sources: dict[Path, str] = {}
         self._untested: list[str] = []
         self._sets: dict[str, list[TargetSet]] = {}
-        self._collected: set[str] = set()
         self._undiscovered = self._refused = False
         register_fixtures(config)
         if self.has_target:
@@ -179,7 +192,7 @@ class AuditSession:
         except ConfigError as error:
             self._mistake(error)
             return None
-        self._collected.update(rule.id for rule in rules)
+        self._collected += rules
         for rule in rules:
             if rule.enabled and not rule.resources and not self._has_test(rule.id, path.parent):
                 self._untested.append(
@@ -333,16 +346,19 @@ class AuditSession:
                     return
 
     def _check_overrides(self, checks: bool) -> None:
-        """Find ``rules:`` of finops.yaml that change no rule; a subset that is selected makes no rule unknown."""
+        """Find names in finops.yaml that no rule has; a subset that is selected makes no rule unknown."""
         if not checks or self.worker:
             return
-        folders = [self.config.invocation_params.dir / "checks"]
-        folders += [self.config.rootpath / entry for entry in self.config.getini(options.RULE_PATHS)]
-        known = self._collected | {rule.id for rule in self.rules.values()}
         try:
-            self.rulebook.check_overrides(known, [folder for folder in folders if folder.is_dir()])
+            self._check_names()
         except ConfigError as error:
             self._mistake(error)
+
+    def _check_names(self) -> None:
+        folders = [self.config.invocation_params.dir / "checks"]
+        folders += [self.config.rootpath / entry for entry in self.config.getini(options.RULE_PATHS)]
+        known = [*self._collected, *self.rules.values()]
+        self.rulebook.check_names(self.settings, known, [folder for folder in folders if folder.is_dir()])
 
     def _grouped_ids(self) -> list[str]:
         """Return the ids that tests would have with one target each, while they are grouped."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import last_discovery
 from .collector.faults import CURES, CallFault, Fault
 from .collector.pool import each
-from .config import names_targets
+from .config import names_targets, said_by
 from .documents import LINE, Problems, suggestion
 from .errors import CollectError, ConfigError
 from .resources import GLOBAL, Target
@@ -260,17 +260,6 @@ def _file(settings: Settings) -> str:
     return settings.origins.get("account_entries", "").rpartition(":")[0] or "finops.yaml"
 
 
-def said_by(settings: Settings, field: str) -> str:
-    """Return what a message calls the place where an option was given: its flag, variable or file and line."""
-    from .options import OPTIONS
-
-    option = next(option for option in OPTIONS if option.field == field)
-    origin = settings.origins.get(field, "")
-    if origin == "environment":
-        return option.variable
-    return f"{origin}: {option.key}" if ":" in origin else option.flag
-
-
 def configured_name(settings: Settings, account: str) -> str | None:
     """Return the name that finops.yaml gives an account."""
     for entry in settings.account_entries:
@@ -312,15 +301,31 @@ def _check_accounts(settings: Settings, known: Iterable[str]) -> None:
     problems.raise_any()
 
 
-def _check_regions(settings: Settings, partition: str, known: Iterable[str] = ()) -> None:
-    problems = Problems()
-    names = {*partition_regions(partition), *known}
+def check_region_names(settings: Settings, problems: Problems) -> None:
+    """Note regions that exist in no partition, where nobody knows yet which one is audited."""
+    import botocore.session
+
+    partitions = botocore.session.Session().get_available_partitions()
+    names = {name for partition in partitions for name in partition_regions(partition)}
+    for place, region in _named_regions(settings):
+        if region not in names:
+            problems.add(place, f"there is no region {region!r}; {suggestion(region, names)}")
+
+
+def _named_regions(settings: Settings) -> list[tuple[str, str]]:
+    """Return every region that the settings name, with its place."""
     wanted = [(said_by(settings, "regions"), region) for region in settings.regions]
     for index, entry in enumerate(settings.account_entries):
         place = f"{_file(settings)}:{entry[LINE]}: accounts[{index}].regions"
         wanted += [(place, region) for region in entry.get("regions") or ()]
-    for place, region in wanted:
-        if region != "enabled" and region not in names:
+    return [(place, region) for place, region in wanted if region != "enabled"]
+
+
+def _check_regions(settings: Settings, partition: str, known: Iterable[str] = ()) -> None:
+    problems = Problems()
+    names = {*partition_regions(partition), *known}
+    for place, region in _named_regions(settings):
+        if region not in names:
             text = f"there is no region {region!r} in partition {partition}"
             problems.add(place, f"{text}; {suggestion(region, names)}")
     problems.raise_any()

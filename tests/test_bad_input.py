@@ -393,6 +393,33 @@ def test_an_interrupt_before_workers_start_leaves_a_report(tmp_path: Path) -> No
     assert {row["outcome"] for row in document["checks"]} == {"not_run"}
 
 
+def test_a_run_names_every_mistake_of_its_file_before_any_call(bench: Bench) -> None:
+    write_checks(bench.folder)
+    (bench.folder / "finops.yaml").write_text(
+        "exemptions:\n  - {rule: ebs-lots, owner: ann, reason: known, expires: 2099-01-01}\n"
+        "compliance: hippa\nregions: [us-eastt-1]\nprices:\n  overrides:\n    - {dimension: ebs.storage, unit_price: -1.5}\n",
+        encoding="utf-8",
+    )
+    before = len(bench.endpoint.requests)
+
+    status, output, document = bench.run(ENV, "checks")
+
+    assert status == 4, output
+    assert "finops.yaml:7: prices.overrides[0]: -1.5 is not a number of zero or more" in output
+    assert "finops.yaml:2: exemptions[0].rule: there is no rule 'ebs-lots'; did you mean ebs-lost?" in output
+    assert "finops.yaml:3: compliance: no rule knows the regime 'hippa'; did you mean hipaa?" in output
+    assert "finops.yaml:4: regions: there is no region 'us-eastt-1'; did you mean us-east-1?" in output
+    assert not document
+    assert len(bench.endpoint.requests) == before
+
+    # Without a mistake of another kind they are told as well.
+    (bench.folder / "finops.yaml").write_text("compliance: [hippa, pci]\n", encoding="utf-8")
+    status, output, _ = bench.run(ENV, "checks")
+    assert status == 4, output
+    assert "finops.yaml:1: compliance: no rule knows the regime 'hippa'" in output
+    assert "'pci'" not in output
+
+
 # --- outputs that fail late
 
 

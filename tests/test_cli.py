@@ -316,6 +316,61 @@ def test_config_check_knows_the_rules(tmp_path: Path) -> None:
     assert "no mistakes" in run("config", "check").output
 
 
+def test_config_check_names_every_mistake_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINOPS_COMPLIANCE", "hipaa,pci,hippa")
+    claim = "owner: ann, reason: known, expires: 2020-01-01"
+    (tmp_path / "finops.yaml").write_text(
+        f"""\
+exemptions:
+  - {{rule: ec2-low-cpus, {claim}}}
+  - {{tag: keep, {claim}}}
+regions: [eu-wst-1, cn-north-1]
+rules:
+  ec2-low-cpu: {{period_days: 456}}
+  ec2-low-cpux: {{enabled: false}}
+prices:
+  overrides:
+    - {{dimension: ebs.storage, volume_type: gp3, unit_price: -0.07}}
+    - {{dimension: ebs.storag, unit_price: 1}}
+  discounts:
+    - {{service: AmazonRDS, percent: 101.5}}
+max_wast: 3
+""",
+        encoding="utf-8",
+    )
+    done = run("config", "check")
+
+    assert done.exit_code == 4
+    lines = [line.removeprefix("error: ") for line in done.stderr.splitlines()]
+    starts = (
+        "FINOPS_COMPLIANCE: no rule knows the regime 'hippa'; did you mean hipaa?",
+        "finops.yaml:2: exemptions[0].rule: there is no rule 'ec2-low-cpus'; did you mean ec2-low-cpu?",
+        "finops.yaml:3: exemptions[1].tag: 'keep' is not KEY=VALUE; write one like keep=yes",
+        "finops.yaml:4: regions: there is no region 'eu-wst-1'; did you mean eu-west-1?",
+        "finops.yaml:6: rules.ec2-low-cpu.period_days: is '456'; write a whole number from 1 to 455",
+        "finops.yaml:7: rules.ec2-low-cpux: no such rule; did you mean ec2-low-cpu?",
+        "finops.yaml:10: prices.overrides[0]: -0.07 is not a number of zero or more",
+        "finops.yaml:11: prices.overrides[1]: dimension 'ebs.storag' is none of ",
+        "finops.yaml:13: prices.discounts[0]: 101.5 percent is more than everything",
+        "finops.yaml:14: max_wast: unknown key; did you mean max_waste?",
+    )
+    for start in starts:
+        assert [line for line in lines if line.startswith(start)], (start, lines)
+    assert len(lines) == len(starts), lines
+    assert "Decimal" not in done.stderr
+
+
+def test_config_check_only_warns_of_an_exemption_that_ended(tmp_path: Path) -> None:
+    (tmp_path / "finops.yaml").write_text(
+        "exemptions:\n  - {rule: ec2-low-cpu, owner: ann, reason: known, expires: 2020-01-01}\n",
+        encoding="utf-8",
+    )
+    done = run("config", "check")
+    assert done.exit_code == 0
+    assert "no mistakes" in done.stdout
+    assert "finops.yaml:2: the exemption of rule ec2-low-cpu ended on 2020-01-01" in done.stderr
+
+
 # --- init
 
 

@@ -364,41 +364,35 @@ def _value(value: Any) -> str:
 @_CONFIG
 def config_check(file: Path | None) -> None:
     """Check finops.yaml, and the rules that it changes."""
+    from ..config import resolve
     from ..documents import LINE, Problems
-    from ..rule_files import override, unknown_rules
+    from ..rule_files import override
+    from ..rulebook import unknown_names
+    from ..run import check_policies, expired_exemptions
+    from ..targets import check_region_names
 
-    settings = _settings(file)
+    problems = Problems()
+    settings = resolve({"config": str(file)} if file else {}, os.environ, Path.cwd(), problems=problems)
     local = Path("checks")
     known = {rule.id: rule for rule in shipped_rules()}
     if local.is_dir():
         known.update({rule.id: rule for rule in rules_below([local])})
     name = settings.origins.get("rules", "finops.yaml").rpartition(":")[0] or "finops.yaml"
-    problems = Problems()
-    with problems.collecting():
-        unknown_rules(settings.rules, known, name)
     for rule_id, values in settings.rules.items():
         if rule_id in known:
             with problems.collecting():
                 override(known[rule_id], values, f"{name}:{values[LINE]}")
     with problems.collecting():
-        _sections(settings)
+        unknown_names(settings, known.values())
+    check_policies(settings, problems)
+    check_region_names(settings, problems)
     problems.raise_any()
+    for entry in expired_exemptions(settings):
+        click.echo(f"warning: {entry.source}: the exemption of {entry} ended on {entry.expires}", err=True)
     if settings.config_path is None:
         click.echo("there is no finops.yaml here or above; the defaults hold")
     else:
         click.echo(f"{settings.config_path}: no mistakes")
-
-
-def _sections(settings: Settings) -> None:
-    """Read the sections as a run would; ConfigError names the first mistake of them all."""
-    from ..environments import EnvironmentPolicy, OwnerPolicy
-    from ..prices.resolver import discounts_from, overrides_from
-
-    source = str(settings.config_path or "finops.yaml")
-    EnvironmentPolicy.from_config(dict(settings.environments), source)
-    OwnerPolicy.from_config(dict(settings.owners), source)
-    overrides_from(settings.price_settings.get("overrides"))
-    discounts_from(settings.price_settings.get("discounts"))
 
 
 # --- init ---------------------------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ class Discount:
 def overrides_from(items: object) -> tuple[Override, ...]:
     """Read ``prices.overrides`` of finops.yaml: dimension, unit_price, optional region and attributes."""
     return tuple(
-        _override(item, f"prices.overrides[{number}]")
+        override_from(item, f"prices.overrides[{number}]")
         for number, item in enumerate(_list(items, "overrides"))
     )
 
@@ -138,7 +138,7 @@ def overrides_from(items: object) -> tuple[Override, ...]:
 def discounts_from(items: object) -> tuple[Discount, ...]:
     """Read ``prices.discounts`` of finops.yaml: percent and either dimension (name or prefix) or service."""
     return tuple(
-        _discount(item, f"prices.discounts[{number}]")
+        discount_from(item, f"prices.discounts[{number}]")
         for number, item in enumerate(_list(items, "discounts"))
     )
 
@@ -160,10 +160,12 @@ def _number(value: object, place: str) -> Decimal:
         else:
             if number.is_finite() and number >= 0:
                 return number
-    raise ConfigError(f"{place}: {value!r} is not a number of zero or more")
+    shown = f"{value:f}" if isinstance(value, Decimal) else repr(value)
+    raise ConfigError(f"{place}: {shown} is not a number of zero or more")
 
 
-def _override(item: Mapping[str, Any], place: str) -> Override:
+def override_from(item: Mapping[str, Any], place: str) -> Override:
+    """Read one entry of ``prices.overrides``; ConfigError says what is wrong at ``place``."""
     dimension = item.get("dimension")
     if not isinstance(dimension, str) or dimension not in catalogue.CATALOGUE:
         raise ConfigError(
@@ -192,18 +194,19 @@ def _override(item: Mapping[str, Any], place: str) -> Override:
             raise ConfigError(f"{place}: {name} {value!r} is none of {', '.join(sorted(values))}")
         attributes[name] = str(value)
     region = item.get("region", "*")
-    if region != "*" and region not in catalogue.REGION_PREFIXES:
+    if region != "*" and not (isinstance(region, str) and region in catalogue.REGION_PREFIXES):
         raise ConfigError(f"{place}: {region!r} is not a region with prices in USD")
     return Override(dimension, region, tuple(sorted(attributes.items())), _number(item["unit_price"], place))
 
 
-def _discount(item: Mapping[str, Any], place: str) -> Discount:
+def discount_from(item: Mapping[str, Any], place: str) -> Discount:
+    """Read one entry of ``prices.discounts``; ConfigError says what is wrong at ``place``."""
     if wrong := sorted(set(map(str, item)) - {"dimension", "service", "percent"}):
         raise ConfigError(
             f"{place}: {wrong[0]!r} is unknown; a discount has percent and dimension or service"
         )
     dimension, service = item.get("dimension", ""), item.get("service", "")
-    if bool(dimension) == bool(service):
+    if bool(dimension) == bool(service) or not (isinstance(dimension, str) and isinstance(service, str)):
         raise ConfigError(f"{place}: name either a dimension or a service")
     names = set(catalogue.CATALOGUE)
     prefixes = {name[: index + 1] for name in names for index, letter in enumerate(name) if letter == "."}
