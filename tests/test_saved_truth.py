@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from finops_kit import ACCOUNT, NOW, audit, environment, volumes_estate, write_checks
 
+from pytest_finops.collector.faults import CallFault
 from pytest_finops.collector.saved import Saved, Writer
 from pytest_finops.collector.store import Points
 from pytest_finops.prices.resolver import PriceBook
@@ -187,3 +188,64 @@ def test_dumped_prices_are_for_their_owner_alone(tmp_path: Path) -> None:
 
     assert stat.S_IMODE((tmp_path / "prices.json").stat().st_mode) == 0o600
     assert PriceBook.load(tmp_path / "prices.json").mode == "offline"
+
+
+SNAPSHOTS = {
+    "Snapshots": [
+        {"SnapshotId": "a", "OwnerId": ACCOUNT, "State": "completed", "Encrypted": True},
+        {"SnapshotId": "b", "OwnerId": "999999999999", "State": "error"},
+        {"SnapshotId": "c", "OwnerId": ACCOUNT, "State": "pending", "Tags": [{"Key": "env", "Value": "dev"}]},
+    ]
+}
+
+
+def one(*ids: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    return {"SnapshotIds": list(ids)}, {"Snapshots": [{"SnapshotId": id} for id in ids]}
+
+
+def filters(name: str, *values: str) -> dict[str, Any]:
+    return {"Filters": [{"Name": name, "Values": list(values)}]}
+
+
+@pytest.mark.parametrize(
+    ("pages", "asked", "answer"),
+    [
+        ([({}, SNAPSHOTS)], {"OwnerIds": ["self"]}, ["a", "c"]),
+        ([({}, SNAPSHOTS)], {"OwnerIds": ["999999999999"]}, ["b"]),
+        ([({}, SNAPSHOTS)], {"SnapshotIds": ["b", "z"]}, ["b"]),
+        ([({}, SNAPSHOTS)], {"OwnerIds": ["self"], **filters("state", "pending")}, ["c"]),
+        ([({}, {"Snapshots": []})], {"OwnerIds": ["self"], **filters("volume-size", "1")}, []),
+        ([({}, SNAPSHOTS)], filters("encrypted", "true"), ["a"]),
+        ([({}, SNAPSHOTS)], filters("status", "comp*"), ["a"]),
+        ([({}, SNAPSHOTS)], filters("tag:env", "dev"), ["c"]),
+        ([({}, SNAPSHOTS)], filters("tag:env", "prod"), []),
+        # What nothing tells is missing, not empty.
+        ([({}, SNAPSHOTS)], filters("storage-tier", "archive"), None),
+        ([({}, SNAPSHOTS)], {"Filters": [{"Key": "State", "Values": ["pending"]}]}, None),
+        ([({}, SNAPSHOTS)], {"RestorableByUserIds": ["self"]}, None),
+        ([({}, {"Snapshots": [{"SnapshotId": "a"}]})], {"OwnerIds": ["self"]}, None),
+        ([({}, SNAPSHOTS)], {"OwnerIds": ["self"], "DryRun": True}, None),
+        # Batches: all of what is asked, each once.
+        ([one("a")], {"SnapshotIds": ["a", "b"]}, None),
+        ([one("a"), one("b")], {"SnapshotIds": ["a", "b"]}, ["a", "b"]),
+        ([one("a", "b"), one("b", "c")], {"SnapshotIds": ["a", "b", "c"]}, ["a", "b", "c"]),
+        ([one("a", "b")], {"SnapshotIds": ["b"]}, ["b"]),
+        ([one("a"), ({}, SNAPSHOTS)], {"SnapshotIds": ["a", "b"]}, ["a", "b"]),
+        ([({"OwnerIds": ["self"]}, SNAPSHOTS)], {}, None),
+    ],
+)
+def test_a_narrower_question_never_invents_an_answer(
+    tmp_path: Path, pages: Any, asked: dict[str, Any], answer: list[str] | None
+) -> None:
+    read = saved(tmp_path, "ec2.describe_snapshots", pages)
+
+    def ids() -> list[str]:
+        found = read.pages(TARGET, "ec2", "describe_snapshots", asked, key="Snapshots[]", witness="Snapshots")
+        return [row["SnapshotId"] for page, _ in found for row in page["Snapshots"]]
+
+    if answer is None:
+        with pytest.raises(CallFault) as caught:
+            ids()
+        assert (caught.value.fault.kind, caught.value.fault.code) == ("missing", "NotSaved")
+    else:
+        assert ids() == answer

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -294,17 +295,19 @@ class Saved:
             if canonical(call["params"]) == wanted:
                 yield from self._answers(call, service, method)
                 return
-        wider = [call for call in saved if _narrows(params, call["params"])]
+        wider = _covering(params, saved)
         if not wider:
             raise CallFault(Fault("missing", "NotSaved", f"{service}.{method} is not in the saved inventory"))
         from .executor import cut
 
         answers: list[Any] = []
-        for call in wider:
-            for answer, _ in self._answers(call, service, method):
-                answers.extend(
-                    member for member in cut(answer, key) if _member_matches(member, params, call["params"])
-                )
+        for call, rest in wider:
+            members = [
+                member for answer, _ in self._answers(call, service, method) for member in cut(answer, key)
+            ]
+            for name, values in rest.items():
+                members = _narrowed(members, name, values, target.account_id)
+            answers.extend(members)
         yield _wrap(key, answers), True
 
     def _answers(self, call: Mapping[str, Any], service: str, method: str) -> Iterator[tuple[Answer, bool]]:
@@ -489,43 +492,98 @@ def _revive(value: Any, shape: Any) -> Any:
     return value
 
 
-def _narrows(wanted: Mapping[str, Any], saved: Mapping[str, Any]) -> bool:
-    """Whether the wanted request only narrows the saved one: same scalars, fewer ids, more filters."""
-    for name, value in saved.items():
-        if name not in wanted:
-            return False
-        if isinstance(value, list) and isinstance(wanted[name], list):
-            if name == "Filters" or not set(map(str, wanted[name])) & set(map(str, value)):
-                return False
-        elif value != wanted[name]:
-            return False
-    return all(name in saved or isinstance(value, list) for name, value in wanted.items())
+def _covering(
+    wanted: Mapping[str, Any], saved: Iterable[dict[str, Any]]
+) -> list[tuple[dict[str, Any], dict[str, list[Any]]]]:
+    """Return saved calls that hold all of a request, each with the lists that its members are to be narrowed by.
 
-
-def _member_matches(member: Mapping[str, Any], wanted: Mapping[str, Any], saved: Mapping[str, Any]) -> bool:
-    for name, value in wanted.items():
-        if saved.get(name) == value or not isinstance(value, list):
+    A call without a list holds all of it; of batches of ids, several may be needed.
+    """
+    found: dict[str, list[tuple[dict[str, Any], dict[str, list[Any]]]]] = {}
+    held: dict[str, set[str]] = {}
+    for call in saved:
+        params = call["params"]
+        if any(name not in wanted for name in params):
             continue
-        if name == "Filters":
-            if not all(_filter_matches(member, one) for one in value):
-                return False
-        elif not any(
-            str(item) in {str(part) for part in member.values() if isinstance(part, str)} for item in value
-        ):
-            return False
-    return True
+        other = {name: value for name, value in wanted.items() if params.get(name) != value}
+        if not all(isinstance(value, list) for value in other.values()):
+            continue
+        batches = [name for name in other if name in params]
+        if not batches:
+            return [(call, other)]
+        (name, *more) = batches
+        # Two lists that differ cannot be put together from batches, nor can anything but ids.
+        if more or not _are_texts(wanted[name]) or not _are_texts(params[name]):
+            continue
+        key = json.dumps([name, sorted(other)])
+        new = [item for item in wanted[name] if item in params[name] and item not in held.get(key, ())]
+        if not new:
+            continue
+        held.setdefault(key, set()).update(new)
+        rest = {one: value for one, value in other.items() if one != name}
+        whole = set(new) == set(params[name])
+        found.setdefault(key, []).append((call, rest if whole else {**rest, name: new}))
+        if held[key] == set(wanted[name]):
+            return found[key]
+    return []
 
 
-def _filter_matches(member: Mapping[str, Any], one: Mapping[str, Any]) -> bool:
-    name = str(one["Name"])
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _narrowed(members: list[Any], name: str, values: list[Any], account_id: str) -> list[Any]:
+    """Return the members that a list of a request selects; CallFault where the members do not tell."""
+    if name == "Filters":
+        for one in values:
+            members = _filtered(members, one)
+        return members
+    if not members or not values:
+        return members
+    unclear = CallFault(Fault("missing", "NotSaved", f"the saved answers cannot be narrowed by {name}"))
+    if not _are_texts(values) or not all(isinstance(member, Mapping) for member in members):
+        raise unclear
+    wanted = {account_id if value == "self" else value for value in values}
+    single = {"Owners": "OwnerId", "OwnerIds": "OwnerId"}.get(name, name.removesuffix("s"))
+    keys = [single] if all(single in member for member in members) else []
+    if not keys and single in ("Arn", "Id", "Name"):
+        # Names is the LoadBalancerName of what is listed, if nothing else there is a name.
+        keys = sorted({key for member in members for key in member if key.endswith(single)})
+    if len(keys) != 1 or not all(isinstance(member.get(keys[0]), str) for member in members):
+        raise unclear
+    return [member for member in members if member[keys[0]] in wanted]
+
+
+def _filtered(members: list[Any], one: Mapping[str, Any]) -> list[Any]:
+    name, values = one.get("Name"), one.get("Values")
+    unclear = CallFault(
+        Fault("missing", "NotSaved", f"the saved answers cannot be narrowed by the filter {name}")
+    )
+    if not isinstance(name, str) or not _are_texts(values):
+        raise unclear
+    patterns: list[str] = list(values or ())
+    if not members:
+        return members
+    if not all(isinstance(member, Mapping) for member in members):
+        raise unclear
+
+    def hit(value: Any) -> bool:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return any(fnmatchcase(text, pattern) for pattern in patterns)
+
     if name.startswith("tag:"):
-        tags = {tag["Key"]: tag.get("Value", "") for tag in member.get("Tags") or ()}
-        return tags.get(name[4:]) in one["Values"]
+        found = [{tag["Key"]: tag.get("Value", "") for tag in member.get("Tags") or ()} for member in members]
+        return [
+            member
+            for member, tags in zip(members, found, strict=True)
+            if name[4:] in tags and hit(tags[name[4:]])
+        ]
     camel = "".join(part.capitalize() for part in name.replace(".", "-").split("-"))
-    for candidate in (camel, "State" if name in ("status", "state") else camel):
-        if candidate in member:
-            return str(member[candidate]) in one["Values"]
-    return False
+    for key in (camel, "State") if name == "status" else (camel,):
+        there = [member[key] for member in members if key in member]
+        if there and all(isinstance(value, str | int | float) for value in there):
+            return [member for member in members if key in member and hit(member[key])]
+    raise unclear
 
 
 def _wrap(key: str, members: list[Any]) -> dict[str, Any]:
