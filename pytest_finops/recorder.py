@@ -59,6 +59,11 @@ class Recorder:
         self._targets = frozenset(targets)
         self._verdicts: dict[Target, Verdicts] = {}
 
+    @property
+    def said(self) -> bool:
+        """Whether the check said anything so far."""
+        return any(verdicts != SILENT for verdicts in self._verdicts.values())
+
     def of(self, target: Target) -> Verdicts:
         """Return what was said about ``target`` so far."""
         return self._verdicts.get(target, SILENT)

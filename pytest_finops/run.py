@@ -116,6 +116,8 @@ class AuditRun:
         self.ordinary_failed = 0
         #: Why nothing was looked at, if the run was refused before its checks.
         self.refused = ""
+        #: Files of checks that could not be collected.
+        self.broken: dict[str, None] = {}
         self.audit: Audit | None = None
         self.prediction = Prediction()
         #: (account, region) that --finops-prune leaves out.
@@ -771,13 +773,21 @@ class AuditRun:
         found = self._reconciled(found)
         counted = overlaps_hook(found) if overlaps_hook else overlaps.count(found)
         ranked = priorities.rank(counted, priority)
-        complete = (bool(rows) or self.spare) and not any(row.outcome in ("error", "not_run") for row in rows)
+        complete = (
+            (bool(rows) or self.spare)
+            and not self.broken
+            and not any(row.outcome in ("error", "not_run") for row in rows)
+        )
+        self.said += [f"{name} could not be collected: its checks did not run" for name in self.broken]
         judged = gate.judge(
             ranked, limits=self.limits, complete=complete, ordinary_failures=self.ordinary_failed,
             refused=self.refused,
         )  # fmt: skip
         status = gate.exit_status(
-            judged, complete=complete, pytest_status=pytest_status, ordinary_failed=bool(self.ordinary_failed)
+            judged,
+            complete=complete,
+            pytest_status=pytest_status,
+            ordinary_failed=self._unexplained(pytest_status, complete),
         )
         spots = self.blind_spots()
         today = self.now.date()
@@ -843,9 +853,17 @@ class AuditRun:
             refused=self.refused,
         )  # fmt: skip
         status = gate.exit_status(
-            judged, complete=audit.complete, pytest_status=pytest_status, ordinary_failed=bool(failed)
+            judged,
+            complete=audit.complete,
+            pytest_status=pytest_status,
+            ordinary_failed=self._unexplained(pytest_status, audit.complete),
         )
         return replace(audit, totals=totals.totals(audit.findings), gate=judged, exit_status=status)
+
+    def _unexplained(self, pytest_status: int, complete: bool) -> bool:
+        """Whether something failed that is no check; or pytest says so and no check explains it."""
+        explained = not complete or any(row.outcome == "failed" for row in self.rows.values())
+        return bool(self.ordinary_failed) or (pytest_status == gate.EXIT_BROKEN and not explained)
 
     def selection(self) -> dict[str, Any]:
         """Return what was asked for: rules, targets and the options that are not default."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from .documents import Problems
 from .errors import AuditError, BlindTargets, ConfigError, DeclarationError, FindingsFound, FinopsError
 from .findings import Finding, cents
 from .gate import EXIT_BROKEN, closing_line
-from .marks import TARGETS_FIXTURE
+from .marks import MARKER, TARGETS_FIXTURE
 from .plan import Check
 from .reports.text import block, count, safe
 from .resources import Target
@@ -38,6 +39,11 @@ NO_TARGET = (
 )
 SHIPPED_RUN = "there is no checks/ here: the shipped checks run"
 
+#: What a check may do while it has said nothing.
+SKIPS = (pytest.skip.Exception, pytest.xfail.Exception)
+#: Errors of a check; pytest.fail is no Exception.
+CRASHES = (Exception, SystemExit, pytest.fail.Exception)
+
 CHECK: pytest.StashKey[Check] = pytest.StashKey()
 STATE: pytest.StashKey[ItemState] = pytest.StashKey()
 
@@ -50,7 +56,7 @@ class ItemState:
         self.blind: dict[Target, list[Any]] = {}
         self.rows: dict[Target, Row] = {}
         self.refused = False
-        self.setup_crash: Exception | None = None
+        self.setup_crash: BaseException | None = None
         self.crash: BaseException | None = None
         self.skip: str = ""
 
@@ -118,7 +124,9 @@ class AuditSession:
         self._sources: dict[Path, str] = {}
         self._untested: list[str] = []
         self._sets: dict[str, list[TargetSet]] = {}
-        self._undiscovered = self._refused = False
+        self._met: set[str] = set()
+        self._check_ids: set[str] = set()
+        self._undiscovered = self._refused = self._predicted = False
         register_fixtures(config)
         if self.has_target:
             from .html_hooks import HtmlHooks
@@ -235,6 +243,13 @@ class AuditSession:
         from . import targets as resolving
 
         rule_id, subject = marked
+        self._met.add(metafunc.definition.nodeid)
+        function = metafunc.function
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            self._mistake(
+                f"{metafunc.definition.nodeid}: a check is no async function: nothing would await it"
+            )
+            return
         try:
             rule = self._rule(rule_id, metafunc.definition.path)
             subjects, _, _ = plan.resolve(metafunc.definition, rule, subject)
@@ -290,6 +305,12 @@ class AuditSession:
                 rules[item] = self._rule(plan.marked_rule(item)[0], item.path)  # type: ignore[index]
             except ConfigError as error:
                 self._mistake(error)
+        for item in checks if self.has_target else ():
+            if plan.covered(item) is None and item.nodeid not in self._met:
+                self._mistake(
+                    f"{item.nodeid}: @finops.rule belongs on a test function of pytest's own, which runs once "
+                    "per target; this one cannot (a method of unittest.TestCase?)"
+                )
         self._check_twins(checks)
         self._check_overrides(bool(checks))
         self._check_keyword(bool(checks))
@@ -434,6 +455,7 @@ class AuditSession:
             )
             item.stash[CHECK] = check
             checks.append(check)
+            self._check_ids.add(item.nodeid)
         with usage_errors():
             self.run.plan = plan.build(
                 checks, self.run.targets, self.run.payer, self.run.pruned, self._enrichments(session)
@@ -463,14 +485,17 @@ class AuditSession:
 
     # --- collecting from AWS ------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def _collected_enough(session: pytest.Session) -> bool:
+        return not session.testsfailed or bool(session.config.option.continue_on_collection_errors)
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Collect from AWS before the first test; a prediction stops here."""
-        ready = not (session.testsfailed and not session.config.option.continue_on_collection_errors)
         if (
             self.run.plan
             and self.run.plan.checks
-            and ready
+            and self._collected_enough(session)
             and not self._only_looks()
             and not self.controller
         ):
@@ -492,7 +517,12 @@ class AuditSession:
         with self._ids_explained():
             session.perform_collect()
             self._or_shipped(session)
-        if self.run.plan and self.run.plan.checks and not session.testsfailed and not self._only_looks():
+        if (
+            self.run.plan
+            and self.run.plan.checks
+            and self._collected_enough(session)
+            and not self._only_looks()
+        ):
             try:
                 self._collect(spool=True)
             except (KeyboardInterrupt, pytest.UsageError) as error:
@@ -593,6 +623,7 @@ class AuditSession:
         from .reports import prediction
 
         made = self.run.prediction
+        self._predicted = True
         for request in self.settings.report:
             if request.format == "json":
                 text = json.dumps(prediction.document(made), indent=2) + "\n"
@@ -652,14 +683,20 @@ class AuditSession:
         self.run.open_scope(check, state.visible)
         try:
             return (yield)
-        except (pytest.skip.Exception, pytest.exit.Exception):
+        except pytest.exit.Exception:
             raise
-        except Exception as error:
-            if len(state.visible) == 1:
-                for target in state.visible:
-                    state.rows[target] = self._crashed(check, target, error)
-                state.refused = True
+        except (Exception, pytest.fail.Exception, *SKIPS) as error:
+            recorder = self.run.recorder
+            assert recorder is not None
+            # pytest's own marks skip here as well, before any fixture.
+            if isinstance(error, SKIPS) and not recorder.said:
                 raise
+            if len(state.visible) == 1:
+                crash = self._stopped(check, state.visible[0], state, error)
+                state.refused = True
+                if crash is None or crash is error:
+                    raise
+                raise crash from error
             state.setup_crash = error
         return None
 
@@ -678,15 +715,17 @@ class AuditSession:
                 self._call(pyfuncitem)
                 for target in state.visible:
                     state.rows[target] = self.run.row(check, target, recorder, self._hooked)
-            except (pytest.skip.Exception, pytest.exit.Exception):
+            except pytest.exit.Exception:
                 raise
-            except SystemExit as error:
-                crash = RuntimeError(f"the check called sys.exit({error.code!r})")
-            except Exception as error:  # noqa: BLE001 - anything but findings is an error of the check, kept below
+            except SKIPS as error:
+                if len(state.visible) == 1 and not recorder.said:
+                    raise
+                crash = error
+            except CRASHES as error:
+                # Anything but findings is an error of the check.
                 crash = error
         if crash is not None and len(state.visible) == 1:
-            state.rows[state.visible[0]] = self._crashed(check, state.visible[0], crash)
-            state.crash = crash
+            state.crash = self._stopped(check, state.visible[0], state, crash)
         elif crash is not None:
             self._one_by_one(pyfuncitem, check, state)
         rows = [state.rows[target] for target in state.visible]
@@ -705,7 +744,11 @@ class AuditSession:
     @staticmethod
     def _call(item: pytest.Function) -> None:
         names = item._fixtureinfo.argnames
-        item.obj(**{name: item.funcargs[name] for name in names})
+        returned = item.obj(**{name: item.funcargs[name] for name in names})
+        if inspect.iscoroutine(returned):
+            returned.close()
+        if inspect.isawaitable(returned) or inspect.isasyncgen(returned):
+            raise FinopsError("the check returned something to await, and nothing awaits it")
 
     def _one_by_one(self, item: pytest.Function, check: Check, state: ItemState) -> None:
         """Judge each target of a group alone: one bad resource must not take every target with it."""
@@ -717,11 +760,38 @@ class AuditSession:
                 recorder = self.run.recorder
                 assert recorder is not None
                 state.rows[target] = self.run.row(check, target, recorder, self._hooked)
-            except (pytest.skip.Exception, pytest.exit.Exception):
+            except pytest.exit.Exception:
                 raise
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - an error of this target alone; raised in teardown
-                state.rows[target] = self._crashed(check, target, error)
-                state.crash = state.crash or error
+            except (*CRASHES, *SKIPS) as error:
+                # Of this target alone; a crash is raised in teardown.
+                crash = self._stopped(check, target, state, error)
+                state.crash = state.crash or crash
+
+    def _stopped(
+        self, check: Check, target: Target, state: ItemState, error: BaseException
+    ) -> BaseException | None:
+        """Set the row of a target that the check did not come to the end of; return the crash, None for a skip."""
+        recorder = self.run.recorder
+        assert recorder is not None
+        if not isinstance(error, SKIPS):
+            if isinstance(error, SystemExit):
+                error = RuntimeError(f"the check called sys.exit({error.code!r})")
+            state.rows[target] = self._crashed(check, target, error)
+            return error
+        if not recorder.said:
+            state.rows[target] = Row(
+                rule_id=check.rule.id, account_id=target.account_id, region=target.region, outcome="skipped",
+                reason=str(error.msg) or "skipped",
+            )  # fmt: skip
+            return None
+        name = "xfail" if isinstance(error, pytest.xfail.Exception) else "skip"
+        late = FinopsError(
+            f"pytest.{name}({str(error.msg)!r}) after the check had said something: "
+            "skip before, or use findings.not_evaluated"
+        )
+        row = self.run.row(check, target, recorder, self._hooked)
+        state.rows[target] = replace(row, outcome="error", reason=str(late))
+        return late
 
     @staticmethod
     def _crashed(check: Check, target: Target, error: BaseException) -> Row:
@@ -844,11 +914,18 @@ class AuditSession:
             parcel = loads(sent) if isinstance(sent, str) else sent
             self.run.take(parcel.rows)
             self.run.merge_prices(parcel.prices)
-        elif (
-            report.when == "call"
-            and report.failed
-            and not any(name == "finops_rule" for name, _ in report.user_properties)
-        ):
+        elif report.failed and MARKER not in report.keywords and report.nodeid not in self._check_ids:
+            # A worker that crashed leaves a report with nothing but the test's id.
+            self.run.ordinary_failed += 1
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Know what could not be collected: a file of checks is something that was not looked at."""
+        if not report.failed or self.worker:
+            return
+        if self._is_check_path(self.config.rootpath / report.nodeid.partition("::")[0]):
+            self.run.broken[report.nodeid] = None
+        else:
             self.run.ordinary_failed += 1
 
     # --- the end --------------------------------------------------------------------------------------------------------
@@ -872,7 +949,13 @@ class AuditSession:
             ]
             for line in blind:
                 self._say(line)
-            session.exitstatus = 7 if blind or run.discovery.failed else 0
+            if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+                session.exitstatus = 7 if blind or run.discovery.failed else 0
+            else:
+                told = (
+                    "the prediction lacks what could not be collected" if self._predicted else "no prediction"
+                )
+                self._ending = f"{told}: pytest ended with status {int(exitstatus)}"
             run.close()
             return
         if not run.rows and not run.spare:
