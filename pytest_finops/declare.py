@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .errors import DeclarationError
+from .operations import operation as operation_facts
 from .resources import Resource, Target
 
 if TYPE_CHECKING:
@@ -221,6 +222,11 @@ def inventory(
         if len(inspect.signature(function).parameters) != 1:
             raise DeclarationError(
                 f"inventory {name}: the body takes one argument, the page; name other inventories with per="
+            )
+        if operation_facts(service, operation).cost_kind == "metric":
+            raise DeclarationError(
+                f"inventory {name}: {service}.{operation} is billed by the metric, which no limit sees here; "
+                "use @finops.metric"
             )
         if (per is None) != (param is None):
             raise DeclarationError(f"inventory {name}: per= and param= belong together")

@@ -45,7 +45,8 @@ class Part:
 def merge(parts: Sequence[Part]) -> Audit:
     """Return one audit of all ``parts``: overlaps, priorities, totals, gate and completeness are computed anew.
 
-    A missing shard leaves a row that was not run for every rule, so that the result is incomplete.
+    A missing shard leaves a row that was not run for every rule, and a rule that only some shards were asked for one for
+    every account of the others, so that the result is incomplete.
 
     :raises AuditError: when two parts hold the same account or shard, or cannot be one audit.
     """
@@ -60,11 +61,11 @@ def merge(parts: Sequence[Part]) -> Audit:
         )
         for rule_id in sorted({rule.rule_id for audit in audits for rule in audit.rules})
         for number in missing
-    ]  # fmt: skip
+    ] + _unequal(parts)  # fmt: skip
     found = sorted((f for audit in audits for f in audit.findings), key=lambda f: (*f.sort_key, f.id))
     ranked = priorities.rank(overlaps.count(found))
     places = {finding.id: (finding.rule_id, finding.account_id) for finding in found}
-    complete = all(audit.complete for audit in audits) and not missing
+    complete = all(audit.complete for audit in audits) and not absent and not missing
     judged = gate.judge(ranked, limits=limits)
     kept = upkeep.joined(audit.upkeep for audit in audits)
     return Audit(
@@ -125,6 +126,27 @@ def _shards(parts: Sequence[Part]) -> tuple[list[int], int]:
         raise AuditError(f"{whole} is no shard and the others are; merge either")
     of = sizes[0] if sizes else 0
     return [number for number in range(1, of + 1) if (number, of) not in held], of
+
+
+def _unequal(parts: Sequence[Part]) -> list[CheckRow]:
+    """Return a row that was not run for each account of a shard and rule that another shard was asked for."""
+    # A shard without the payer names the payer's rules among those that it was asked for.
+    asked = {
+        part.source: {*part.audit.selection.get("rules", ()), *(rule.rule_id for rule in part.audit.rules)}
+        for part in parts
+        if part.shard
+    }
+    everything = set().union(*asked.values())
+    return [
+        CheckRow(
+            rule_id=rule_id, account_id=account, region=GLOBAL, outcome="not_run",
+            reason=f"{part.source} was not asked for this rule, other shards were",
+        )
+        for part in parts
+        if part.shard
+        for account in sorted({a.account_id for a in part.audit.accounts} | {r.account_id for r in part.audit.checks})
+        for rule_id in sorted(everything - asked[part.source])
+    ]  # fmt: skip
 
 
 def _check_accounts(parts: Sequence[Part]) -> None:
@@ -193,7 +215,7 @@ def _rules(audits: Sequence[Audit], absent: Sequence[CheckRow]) -> tuple[RuleTal
     for rule in (rule for audit in audits for rule in audit.rules):
         found.setdefault(rule.rule_id, Counter()).update({name: getattr(rule, name) for name in names})
     for row in absent:
-        found[row.rule_id].update(expected=1, not_run=1)
+        found.setdefault(row.rule_id, Counter()).update(expected=1, not_run=1)
     return tuple(RuleTally(rule_id=rule_id, **tally) for rule_id, tally in sorted(found.items()))
 
 
@@ -256,7 +278,12 @@ def _warnings(parts: Sequence[Part], missing: Sequence[int], of: int) -> list[st
         if len(values) > 1:
             cure = "; give every part the same --finops-now" if what == "clocks" else ""
             said.append(f"the merged audits have different {what}: {min(values)} to {max(values)}{cure}")
-    rules = {part.source: {rule.rule_id for rule in part.audit.rules} for part in parts if part.audit.rules}
+    rules = {
+        part.source: {rule.rule_id for rule in part.audit.rules}
+        | ({*part.audit.selection.get("rules", ())} if part.shard else set())
+        for part in parts
+        if part.audit.rules
+    }
     everything = set().union(*rules.values())
     for source, known in rules.items():
         if everything - known:

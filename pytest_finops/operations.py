@@ -25,6 +25,17 @@ _IAM_PREFIXES = {
     "stepfunctions": "states",
 }  # fmt: skip
 
+#: What requests cost that the table does not list, by service and first fitting start of the method; USD.
+_PRICES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "ce": (("", "0.01"),),
+    "ebs": (("", "0.0000006"),),
+    "kms": (("", "0.000003"),),
+    "s3": (("list_", "0.000005"), ("", "0.0000004")),
+    "secretsmanager": (("", "0.000005"),),
+    "sns": (("", "0.0000005"),),
+    "sqs": (("", "0.0000004"),),
+}  # fmt: skip
+
 #: What every live run asks besides its checks: which regions are enabled, and list prices.
 _LIVE = (("ec2", "describe_regions"), ("pricing", "get_products"))
 
@@ -90,9 +101,10 @@ def operation(service: str, method: str) -> Operation:
         # IAM compares action names without case, so DescribeDbInstances grants DescribeDBInstances.
         name = "".join(word[:1].upper() + word[1:] for word in method.split("_"))
         action = f"{_IAM_PREFIXES.get(service, service)}:{name}"
+        price = next((usd for start, usd in _PRICES.get(service, ()) if method.startswith(start)), "0")
         return Operation(
-            service=service, method=method, name=name, iam_action=action, bucket=call, known=False,
-            sensitive_fields=_sensitive(service),
+            service=service, method=method, name=name, iam_action=action, bucket=call, request_cost=Decimal(price),
+            cost_kind="request" if Decimal(price) else "free", known=False, sensitive_fields=_sensitive(service),
         )  # fmt: skip
     return Operation(
         service=service,

@@ -70,10 +70,18 @@ def unspent(
         except CallFault as error:
             said.append(f"nothing is pruned by spend in account {query.asker}: {error.fault}")
             continue
+        # Cost Explorer may not have the data of a new account yet, or a billing view hides it.
+        seen = {account for account, _ in spending}
+        unseen = sorted(query.accounts - seen)
+        if unseen:
+            more = f" and {len(unseen) - 3} more" if len(unseen) > 3 else ""
+            said.append(
+                f"nothing is pruned by spend in {', '.join(unseen[:3])}{more}: Cost Explorer shows no spend of these accounts"
+            )
         found |= {
             (target.account_id, target.region)
             for target in targets
-            if target.account_id in query.accounts
+            if target.account_id in query.accounts & seen
             and target.region != GLOBAL
             and (target.account_id, target.region) not in spending
         }

@@ -51,10 +51,11 @@ from .predictions import PredictedCall, Prediction
 from .recorder import SILENT, BoundRule, Recorder
 from .resources import GLOBAL, Target
 from .results import Row
-from .targets import Discovery
+from .targets import Discovery, Unentered
 from .views import Scope
 
 if TYPE_CHECKING:
+    from .declare import Inventory
     from .options import Settings
     from .prices.catalogue import PriceKey
     from .prices.resolver import Price, PriceBook
@@ -102,14 +103,18 @@ class AuditRun:
         )
         self.stop = threading.Event()
         self.guard = Guard()
-        self.ledger = Ledger()
+        self.ledger = Ledger(settings.max_api_cost)
         self.store = Store()
         self._troubles: Troubles | None = None
         self._troubled: dict[Check, bool] = {}
         self.discovery: Discovery | None = None
         self.plan: Plan | None = None
+        #: Inventories that the engine reads for itself beside what checks need.
+        self.beside: Sequence[Inventory] = ()
         self.checks: dict[str, Check] = {}
         self.rows: dict[tuple[str, str, str], Row] = {}
+        #: Selected rules that only the payer's shard can judge.
+        self.elsewhere: set[str] = set()
         #: Ids of every rule there is, selected or not; asked for once, by the audit.
         self.known_rules: Callable[[], Collection[str]] = lambda: {key[0] for key in self.rows}
         self.said: list[str] = []
@@ -179,7 +184,8 @@ class AuditRun:
     @property
     def spare(self) -> bool:
         """Whether this is a shard without accounts: complete as it is, or an array larger than the estate never were."""
-        return self.settings.shard is not None and self.discovery is not None and not self.targets
+        found = self.discovery
+        return self.settings.shard is not None and found is not None and not (found.targets or found.failed)
 
     def discover(self, offline: bool) -> None:
         """Resolve the targets, once; ``offline`` asks AWS nothing.
@@ -197,7 +203,12 @@ class AuditRun:
             handed = json.loads(worker)
             self.pruned = frozenset((account, region) for account, region in handed["pruned"])
             self.now = datetime.fromisoformat(handed["now"])
-            self.discovery = Discovery(targets=resolving.from_plain(handed["targets"]), payer=handed["payer"])
+            self.discovery = Discovery(
+                targets=resolving.from_plain(handed["targets"]), payer=handed["payer"],
+                failed=[
+                    Unentered(name, Fault(*fault), service, operation) for name, fault, service, operation in handed["failed"]
+                ],
+            )  # fmt: skip
             self.scratch = Path(handed["directory"]) if handed["directory"] else None
             self.price_file = Path(handed["prices"]) if handed["prices"] else None
             return
@@ -372,7 +383,7 @@ class AuditRun:
         if self.state is not None:
             # The interrupted run has asked and paid.
             self.pruned = Saved(self.state.answers).pruned()
-            self.plan = plan.build(self.plan.checks, self.targets, self.payer, self.pruned)
+            self.plan = plan.build(self.plan.checks, self.targets, self.payer, self.pruned, self.beside)
             return
         asked = prune.queries(self.targets, self.payer, bool(self.settings.org))
         limit, cost = self.settings.max_api_cost, prune.predicted(asked).cost
@@ -385,7 +396,7 @@ class AuditRun:
         self.said += said
         for line in said:
             say(line)
-        self.plan = plan.build(self.plan.checks, self.targets, self.payer, self.pruned)
+        self.plan = plan.build(self.plan.checks, self.targets, self.payer, self.pruned, self.beside)
 
     def _afford(self, made: Prediction) -> None:
         limit = self.settings.max_api_cost
@@ -430,7 +441,6 @@ class AuditRun:
                 source = Resumed(Saved(self.state.answers), source)
         return Collector(
             source, self.store, self.ledger, threads=self.settings.max_in_flight, stop=self.stop, progress=progress,
-            max_cost=self.settings.max_api_cost if live else None,
             limiter=self._aws().limiter if live else None,
         )  # fmt: skip
 
@@ -870,7 +880,7 @@ class AuditRun:
         chosen = {k: str(v) for k, v in sorted(self.settings.origins.items()) if v != "default"}
         shard = {"shard": str(self.settings.shard)} if self.settings.shard else {}
         return {
-            **shard, "rules": sorted({key[0] for key in self.rows}), "args": [str(arg) for arg in self.config.args],
+            **shard, "rules": sorted({key[0] for key in self.rows} | self.elsewhere), "args": [str(arg) for arg in self.config.args],
             "options": chosen, "targets": sorted({f"{t.account_id}/{t.region}" for t in self.targets}),
         }  # fmt: skip
 

@@ -263,6 +263,10 @@ class AuditSession:
         if level not in self._sets:
             self._sets[level] = resolving.target_sets(self.run.targets, group, level, self.run.payer)
         sets = self._sets[level]
+        assert self.run.discovery is not None
+        if not self.run.targets and self.run.discovery.failed:
+            # A shard of nothing but accounts that could not be entered: each check says so.
+            sets = [TargetSet("not-entered", ())]
         if not sets:
             return  # another shard's: left out with the other deselected checks
         metafunc.parametrize(
@@ -334,13 +338,13 @@ class AuditSession:
                 self.without_target(len(checks), alone)
             return
         wanted = self.settings.category
-        dropped = [
-            item
-            for item, rule in rules.items()
-            if not rule.enabled
-            or (wanted and rule.category not in wanted)
-            or (self.run.discovery is not None and plan.covered(item) is None)
-        ]
+        dropped = []
+        for item, rule in rules.items():
+            if not rule.enabled or (wanted and rule.category not in wanted):
+                dropped.append(item)
+            elif self.run.discovery is not None and plan.covered(item) is None:
+                self.run.elsewhere.add(rule.id)
+                dropped.append(item)
         if dropped:
             self._deselect(items, dropped)
 
@@ -456,9 +460,10 @@ class AuditSession:
             item.stash[CHECK] = check
             checks.append(check)
             self._check_ids.add(item.nodeid)
+        self.run.beside = self._enrichments(session)
         with usage_errors():
             self.run.plan = plan.build(
-                checks, self.run.targets, self.run.payer, self.run.pruned, self._enrichments(session)
+                checks, self.run.targets, self.run.payer, self.run.pruned, self.run.beside
             )
         if not self.worker:
             self.config.hook.pytest_finops_plan(config=self.config, plan=self.run.plan)
@@ -545,6 +550,10 @@ class AuditSession:
             {
                 "now": self.run.now.isoformat(), "targets": to_plain(self.run.targets), "payer": self.run.payer,
                 "pruned": sorted(self.run.pruned),
+                "failed": [
+                    (one.name, (one.fault.kind, one.fault.code, one.fault.message), one.service, one.operation)
+                    for one in (self.run.discovery.failed if self.run.discovery else ())
+                ],
                 "directory": str(self.run.scratch.absolute()) if self.run.scratch else None,
                 "prices": str(self.run.price_file) if self.run.price_file else None, "shipped": self._shipped,
             }
@@ -563,6 +572,8 @@ class AuditSession:
     def _collect(self, spool: bool) -> None:
         run = self.run
         assert run.plan is not None
+        if self.worker and not run.targets:
+            return  # no account of this shard could be entered: there are no answers to read
         live = not self.worker and run.saved is None
         if live:
             roots = sum(1 for declaration, _ in run.plan.cells if not declaration.per)
@@ -677,6 +688,10 @@ class AuditSession:
             else:
                 state.visible.append(target)
         if not state.visible:
+            if not state.rows:
+                assert self.run.discovery is not None
+                failed = "; ".join(f"{one.name}: {one.fault}" for one in self.run.discovery.failed)
+                raise BlindTargets(f"could not enter: {failed}")
             if all(row.outcome == "skipped" for row in state.rows.values()):
                 pytest.skip(next(iter(state.rows.values())).reason)
             raise blind_message(state.blind)

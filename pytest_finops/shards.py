@@ -16,11 +16,11 @@ def owned(account_ids: Iterable[str], shard: Shard) -> frozenset[str]:
 
 
 def narrow(discovery: Discovery, shard: Shard) -> None:
-    """Keep one shard's accounts. Every shard resolves all of them: names, payer and failures are then the same.
+    """Keep one shard's accounts. Every shard resolves all of them: names and payer are then the same.
 
-    Accounts that could not be entered belong to the first shard, which always has others to judge beside them.
+    Accounts that could not be entered are dealt like the others, or the shares would differ between machines.
     """
-    mine = owned((target.account_id for target in discovery.targets), shard)
+    ids = {target.account_id for target in discovery.targets} | {one.name for one in discovery.failed}
+    mine = owned(ids, shard)
     discovery.targets = [target for target in discovery.targets if target.account_id in mine]
-    if shard.number > 1:
-        discovery.failed = []
+    discovery.failed = [one for one in discovery.failed if one.name in mine]

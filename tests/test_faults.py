@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -121,10 +122,10 @@ VOLUMES = inventory("volumes", "ec2", "describe_volumes", "Volumes[]", "VolumeId
 class Bed:
     """An endpoint and a collector in front of it."""
 
-    def __init__(self, estate: Estate, *faults: Fault, logins: dict[str, Login] | None = None) -> None:
+    def __init__(self, estate: Estate, *faults: Fault, logins: dict[str, Login] | None = None, limit: Decimal | None = None) -> None:  # fmt: skip
         self.endpoint = ReplayEndpoint(estate, faults=faults, page_size=2).start()
         self.stop = Event()
-        self.ledger = Ledger()
+        self.ledger = Ledger(limit)
         self.aws = Aws(
             run_id="x", guard=Guard(), ledger=self.ledger, limiter=Limiter(1e6, self.stop), stop=self.stop, threads=4,
             retry_delay=0, timeouts=(1, 1),
@@ -381,6 +382,34 @@ def test_series_that_are_cut_off_once_are_asked_again_and_paid_honestly(beds: li
     assert [points.fault for points in found] == [None] * 3
     entry = next(one for one in bed.ledger.entries() if one.service == "cloudwatch")
     assert (entry.calls, entry.retried, entry.billable_units) == (1, 1, 6)
+
+
+@pytest.mark.parametrize("kind", ["truncate", "hang"])
+def test_answers_that_did_not_arrive_may_have_been_billed(beds: list[Bed], kind: Any) -> None:
+    bed = at(beds, metered(), Fault(kind, "cloudwatch", times=1))
+
+    found = series(bed)
+
+    assert [points.fault for points in found] == [None] * 3
+    entry = next(one for one in bed.ledger.entries() if one.service == "cloudwatch")
+    assert (entry.calls, entry.retried, entry.billable_units, entry.cost) == (1, 1, 6, Decimal("0.00006"))
+
+
+def test_retries_of_billable_calls_stop_at_the_limit(beds: list[Bed]) -> None:
+    bed = at(beds, metered(), Fault("truncate", "cloudwatch"), limit=Decimal("0.00006"))
+
+    found = series(bed)
+
+    assert {points.fault.code for points in found} == {"CostLimit"}
+    assert bed.endpoint.count("cloudwatch") == 2
+    assert bed.ledger.total_cost == Decimal("0.00006")
+
+
+def test_a_refused_billable_call_holds_nothing_back(beds: list[Bed]) -> None:
+    bed = at(beds, metered(), Fault("throttle", "cloudwatch", times=3), limit=Decimal("0.00003"))
+
+    assert [points.fault for points in series(bed)] == [None] * 3
+    assert bed.ledger.total_cost == Decimal("0.00003")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import pytest_finops.fixtures
 from botocore import xform_name
 from botocore.model import OperationModel, Shape
 
-from pytest_finops.declare import Declaration, Inventory, Metric, declaration_of
+from pytest_finops.declare import Declaration, Inventory, Metric, declaration_of, inventory
+from pytest_finops.errors import DeclarationError
 from pytest_finops.operations import operation as facts_of
 from pytest_finops.resources import Target
 
@@ -134,3 +135,8 @@ def test_metric_reads_attributes_that_exist(declared: Metric) -> None:
     rows = [value for value in vars(module).values() if isinstance(value, type)]
     for attribute in declared.dimensions.values():
         assert any(hasattr(row, attribute) for row in rows), attribute
+
+
+def test_what_is_billed_by_the_metric_is_no_inventory() -> None:
+    with pytest.raises(DeclarationError, match=r"use @finops\.metric"):
+        inventory("cloudwatch", "get_metric_data", "MetricDataResults[]")(lambda page: None)

@@ -32,11 +32,14 @@ from pytest_finops.audit import (
     RuleTally,
     Upkeep,
 )
+from pytest_finops.collector.faults import Fault as CallFaultReason
 from pytest_finops.errors import AuditError
 from pytest_finops.findings import WATERFALL, Component, Finding, Note, PriceLine, finding_id
 from pytest_finops.merge import Part, merge
 from pytest_finops.options import Shard
 from pytest_finops.reports import as_json
+from pytest_finops.resources import Target
+from pytest_finops.targets import Discovery, Unentered
 from pytest_finops.testing import Estate, Fault, ReplayEndpoint
 
 RULES = ("aws-one", "aws-two", "aws-three")
@@ -53,6 +56,22 @@ def test_shares_are_disjoint_whole_and_even(ids: set[str], of: int) -> None:
     assert set().union(*shares) == ids
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     assert shares == [shards.owned(sorted(ids, reverse=True), Shard(n, of)) for n in range(1, of + 1)]
+
+
+def test_an_account_that_cannot_be_entered_keeps_its_place() -> None:
+    def dealt(closed: str, number: int) -> tuple[set[str], set[str]]:
+        fault = CallFaultReason("denied", "AccessDenied", "no")
+        found = Discovery(
+            targets=[Target(account, "eu-west-1", now=NOW) for account in ACCOUNTS if account != closed],
+            failed=[Unentered(closed, fault)] if closed else [],
+        )
+        shards.narrow(found, Shard(number, 2))
+        return {target.account_id for target in found.targets}, {one.name for one in found.failed}
+
+    for closed in ACCOUNTS:
+        for number in (1, 2):
+            entered, failed = dealt(closed, number)
+            assert (entered | failed, failed <= {closed}) == (dealt("", number)[0], True)
 
 
 @pytest.mark.parametrize("raw", ["0/3", "4/3", "3", "a/b", "1/0", "", "-1/2", "1/2/3"])
@@ -298,7 +317,8 @@ def test_a_missing_shard_is_not_run() -> None:
 
 def test_different_clocks_versions_and_rules_are_told() -> None:
     later = shard_of(2, 2, scan_timestamp="2026-11-01T02:00:00+00:00", tool_version="1.1")
-    fewer = replace(later, audit=replace(later.audit, rules=later.audit.rules[:2]))
+    selection = {**later.audit.selection, "rules": ["aws-one", "aws-three"]}
+    fewer = replace(later, audit=replace(later.audit, rules=later.audit.rules[:2], selection=selection))
     result = merge([shard_of(1, 2), fewer])
 
     assert result.scan_timestamp == "2026-11-01T00:00:00+00:00"
@@ -308,6 +328,23 @@ def test_different_clocks_versions_and_rules_are_told() -> None:
         "give every part the same --finops-now",
         "2.json did not run aws-two, which others did",
     )
+    gaps = [(row.rule_id, row.account_id) for row in result.checks if row.outcome == "not_run"]
+    assert gaps == [("aws-two", "000000000002")]
+    assert (result.complete, result.exit_status) == (False, 7)
+    assert {rule.rule_id: rule.not_run for rule in result.rules} == {
+        "aws-one": 0,
+        "aws-three": 0,
+        "aws-two": 1,
+    }
+
+
+def test_a_rule_that_only_the_payer_can_answer_is_no_gap() -> None:
+    payers, others = shard_of(1, 2), shard_of(2, 2)
+    rows = tuple(row for row in others.audit.checks if row.rule_id != "aws-two")
+    tallies = tuple(rule for rule in others.audit.rules if rule.rule_id != "aws-two")
+    result = merge([payers, replace(others, audit=replace(others.audit, checks=rows, rules=tallies))])
+
+    assert (result.complete, result.warnings[0]) == (True, "the same for all")
 
 
 @pytest.mark.parametrize(("statuses", "expected"), [((0, 0), 0), ((0, 1), 1), ((2, 1), 2), ((0, 7), 0)])
@@ -351,7 +388,7 @@ def run(tmp_path: Path) -> Callable[..., tuple[int, str, dict[str, Any]]]:
 
     def one(name: str, *args: str) -> tuple[int, str, dict[str, Any]]:
         with ReplayEndpoint(organization(), faults=[denied]) as endpoint:
-            # The last cannot be entered: the first share says so.
+            # The last cannot be entered: its share says so.
             roles = [f"--finops-role=arn:aws:iam::{account}:role/audit" for account in (*ACCOUNTS, CLOSED)]
             env = environment(endpoint.url, tmp_path, AWS_ACCESS_KEY_ID="AKIA00000000")
             result = audit(
@@ -368,13 +405,17 @@ def test_shards_merge_to_the_whole(run: Callable[..., Any], tmp_path: Path) -> N
     status, output, whole = run("whole")
     assert (status, whole["complete"]) == (1, False), output
     assert CLOSED in {spot["account_id"] for spot in whole["blind_spots"]}
-    # One share more than there are accounts: the last is empty, and complete.
-    for number, expected in enumerate((7, 7, 0, 0), start=1):
-        status, output, part = run(f"shard-{number}", f"--finops-shard={number}/4")
+    # One share holds nothing but the account that cannot be entered, and the last is empty, and complete.
+    for number, expected in enumerate((0, 7, 0, 7, 0), start=1):
+        status, output, part = run(
+            f"shard-{number}", f"--finops-shard={number}/5", *(("-n", "2") if number == 4 else ())
+        )
+        blind = {spot["account_id"] for spot in part["blind_spots"]}
+        assert (CLOSED in blind) == (number == 4), output
         assert part["account_ids"] == ACCOUNTS[number - 1 : number], output
         assert (status, part["complete"]) == (expected, expected == 0), output
     done = subprocess.run(
-        [sys.executable, "-m", "pytest_finops.cli.main", "merge", *(f"shard-{n}.json" for n in (3, 1, 2, 4)),
+        [sys.executable, "-m", "pytest_finops.cli.main", "merge", *(f"shard-{n}.json" for n in (3, 1, 5, 2, 4)),
          "--output", "json", "--file", "merged.json", "--output", "markdown"],
         cwd=tmp_path, text=True, capture_output=True, check=False, env={**os.environ, "PYTHONUTF8": "1"}, timeout=60,
     )  # fmt: skip

@@ -397,6 +397,15 @@ def test_an_audit_reconciles_what_it_finds(tmp_path: Path) -> None:
     assert again["totals"] == document["totals"], output
 
 
+def test_pruning_keeps_what_the_engine_reads_for_itself(tmp_path: Path) -> None:
+    # Cost Explorer does not answer, so nothing is left out.
+    _, output, document, asked = run(tmp_path, accounts(), "--finops-prune=spend")
+
+    assert "nothing is pruned by spend" in output
+    assert "ec2.describe_reserved_instances" in asked
+    assert document["totals"]["net"] == "70.08"
+
+
 def test_the_dry_run_names_the_calls_and_a_refusal_is_no_blind_spot(tmp_path: Path) -> None:
     denied = [Fault("error", "savingsplans", "describe_savings_plans", code="AccessDeniedException")]
     status, output, document, asked = run(tmp_path, accounts(), "--finops-dry-run", faults=denied)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import botocore.session
 import pytest
+from botocore import xform_name
 
 from pytest_finops.operations import _table, actions, operation, policy
 
@@ -41,6 +43,25 @@ def test_billable_operations_know_price_and_unit() -> None:
     assert (metric.request_cost, metric.cost_kind) == (Decimal("0.00001"), "metric")
     page = operation("ce", "get_cost_and_usage")
     assert (page.request_cost, page.cost_kind, page.burst) == (Decimal("0.01"), "request", 1)
+
+
+def test_every_request_to_cost_explorer_costs() -> None:
+    model = botocore.session.get_session().get_service_model("ce")
+    free = [name for name in model.operation_names if not operation("ce", xform_name(name)).billable]
+    assert free == []
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "price"),
+    [("s3", "list_objects", "0.000005"), ("s3", "get_bucket_acl", "0.0000004"), ("s3", "head_object", "0.0000004"),
+     ("kms", "list_grants", "0.000003"), ("secretsmanager", "list_secret_version_ids", "0.000005"),
+     ("sqs", "list_queue_tags", "0.0000004"), ("sns", "list_subscriptions", "0.0000005"), ("ec2", "describe_x", "0")],
+)  # fmt: skip
+def test_what_the_table_lacks_costs_what_its_service_asks(service: str, method: str, price: str) -> None:
+    unlisted = operation(service, method)
+    assert not unlisted.known
+    assert unlisted.request_cost == Decimal(price)
+    assert unlisted.cost_kind == ("request" if Decimal(price) else "free")
 
 
 def test_pinned_services_name_the_regions_that_exist() -> None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from finops_kit import ACCOUNT, NOW, RULES, audit, comparable, environment, volumes_estate, write_checks
 
+from pytest_finops import prune
+from pytest_finops.collector.aws import Aws, Login
+from pytest_finops.collector.faults import CallFault
+from pytest_finops.collector.guard import Guard
+from pytest_finops.collector.ledger import Ledger
+from pytest_finops.collector.limiter import Limiter
+from pytest_finops.resources import Target
 from pytest_finops.testing import Estate, Fault, ReplayEndpoint
 
 REASON = "no spend in the last 30 days (--finops-prune spend)"
@@ -129,3 +138,45 @@ def test_a_replay_leaves_out_what_the_live_run_left_out(tmp_path: Path) -> None:
     assert kept.pop("warnings") == []
     assert len(told.pop("warnings")) == 1
     assert kept == told, output
+
+
+def test_reasked_pruning_queries_count_against_the_limit(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+
+    _, output, document, endpoint = run(
+        tmp_path, "--finops-max-api-cost=0.015", estate=spending(eu_west_1="1/1"),
+        faults=[Fault("html", "ce", "get_cost_and_usage")],
+    )  # fmt: skip
+
+    # AWS may have billed the answer that did not arrive, so a second query would pass the limit.
+    assert endpoint.count("ce", "get_cost_and_usage") == 1
+    assert f"nothing is pruned by spend in account {ACCOUNT}: CostLimit" in output
+    assert document["api_usage"]["actual_cost"] == "0.01"
+
+
+def test_what_pruning_spent_is_not_spent_again(tmp_path: Path) -> None:
+    ledger = Ledger(Decimal("0.01"))
+    ledger.hold(Decimal("0.01"))
+    ledger.record("ce", "get_cost_and_usage", cost=Decimal("0.01"))
+
+    with pytest.raises(CallFault, match="would be passed"):
+        ledger.hold(Decimal("0.00001"))
+
+
+def test_an_account_without_any_row_is_not_pruned() -> None:
+    other = "222222222222"
+    targets = [Target(account, "eu-west-1", now=NOW) for account in (ACCOUNT, other)]
+    targets.append(Target(ACCOUNT, "us-east-1", now=NOW))
+    estate = spending(eu_west_1="1/1")
+    estate.account(other, regions=("eu-west-1",))
+    stop = Event()
+    with ReplayEndpoint(estate) as endpoint:
+        aws = Aws(
+            run_id="x", guard=Guard(), ledger=Ledger(), limiter=Limiter(1e6, stop), stop=stop, threads=2, retry_delay=0
+        )  # fmt: skip
+        logins = {ACCOUNT: Login(keys=(estate.accounts[ACCOUNT].access_key, "x"), endpoint=endpoint.url)}
+
+        pruned, said = prune.unspent(aws, logins, prune.queries(targets, ACCOUNT, True), targets, NOW)
+
+    assert pruned == {(ACCOUNT, "us-east-1")}
+    assert any(f"nothing is pruned by spend in {other}" in line for line in said)

@@ -29,6 +29,8 @@ from .limiter import Limiter
 Answer = Mapping[str, Any]
 #: Pages in a row that hold nothing but a token, after which a listing is taken for endless.
 MAX_EMPTY_PAGES = 200
+#: Requests that were sent and whose answer never came.
+UNHEARD = frozenset({"ReadTimeoutError", "ConnectionClosedError", "ResponseStreamingError"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,11 @@ class Aws:
         bucket = self.limiter.bucket(
             (account_id, region, service, facts.bucket), facts.rate_per_second, facts.burst
         )
+        # The first page of a metric batch is billed by its metrics, the others are not.
+        price = (
+            METRIC_PRICE * units if units else (facts.request_cost if facts.cost_kind == "request" else ZERO)
+        )
+        billed = units or (1 if price else 0)
         tries: Counter[FaultKind] = Counter()
         while True:
             standing = self._standing(login)
@@ -258,11 +265,11 @@ class Aws:
                 if self.stop.is_set():
                     raise CallFault(Fault("missing", "Interrupted", "the run was stopped"))
                 try:
-                    self.breaker.check(service, region)
+                    self._clear(service, region, price)
                 except CallFault as error:
                     fault = error.fault
             if fault is not None:
-                # Nothing is sent to what cannot answer.
+                # Nothing is sent to what cannot answer, or costs more than it may.
                 if tries:
                     self._failed(service, method, tries)
                 raise CallFault(fault)
@@ -272,6 +279,11 @@ class Aws:
                 fault = error.fault
             else:
                 break
+            if price and (fault.kind == "foreign" or fault.code in UNHEARD):
+                # AWS may have done and billed what did not arrive.
+                self.ledger.record(service, method, calls=0, units=billed, cost=price)
+            else:
+                self.ledger.free(price)
             tries[fault.kind] += 1
             if fault.kind == "timeout":
                 self.breaker.silent(service, region)
@@ -289,14 +301,20 @@ class Aws:
         standing.answered = True
         self.breaker.answered(service, region)
         bucket.recover()
-        price = (
-            METRIC_PRICE * units if units else (facts.request_cost if facts.cost_kind == "request" else ZERO)
-        )
         self.ledger.record(
-            service, method, calls=0 if again else 1, units=units or (1 if price else 0), cost=price,
+            service, method, calls=0 if again else 1, units=billed, cost=price,
             retried=tries.total() + (1 if again else 0), throttled=tries["throttled"],
         )  # fmt: skip
         return answer
+
+    def _clear(self, service: str, region: str, price: Decimal) -> None:
+        """Hold the price of a request that may be sent now; CallFault says why it may not."""
+        self.ledger.hold(price)
+        try:
+            self.breaker.check(service, region)
+        except CallFault:
+            self.ledger.free(price)
+            raise
 
     def _failed(self, service: str, method: str, tries: Counter[FaultKind]) -> None:
         self.ledger.record(service, method, retried=tries.total() - 1, throttled=tries["throttled"])

@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Protocol
 
 from ..audit import ApiCalls
 from ..declare import Inventory, Metric, Page
 from ..operations import operation as operation_facts
-from ..predictions import METRIC_PRICE
 from ..resources import GLOBAL, Target
 from .aws import Answer, Aws, Login
 from .faults import CallFault, Fault
@@ -247,7 +245,7 @@ class Collector:
     def __init__(
         self, source: Source, store: Store, ledger: Ledger, *, threads: int, stop: threading.Event,
         progress: Callable[[int, int], None] | None = None,
-        max_cost: Decimal | None = None, limiter: Limiter | None = None,
+        limiter: Limiter | None = None,
     ) -> None:  # fmt: skip
         self._source = source
         self.store = store
@@ -255,7 +253,6 @@ class Collector:
         self._threads = threads
         self._stop = stop
         self._progress = progress or (lambda done, total: None)
-        self._max_cost = max_cost
         self._lock = threading.RLock()
         self._done = threading.Condition(self._lock)
         self._limiter = limiter
@@ -265,7 +262,6 @@ class Collector:
         self._open = 0
         self._total = 0
         self._crash: BaseException | None = None
-        self._reserved = Decimal(0)
 
     def inventories(
         self, wanted: Iterable[tuple[Inventory, Target]], children: Mapping[Inventory, Sequence[Inventory]]
@@ -381,7 +377,6 @@ class Collector:
         try:
             answers = self._source.pages(target, declaration, params)
             for number in itertools.count(1):
-                self._reserve(price)
                 # Only before a first page can all of it be left for later; what was paid for waits where it is.
                 free = number == 1 and not price
                 with self._limiter.turn(token) if self._limiter is not None and free else nullcontext():
@@ -466,13 +461,8 @@ class Collector:
     # --- one batch of series ----------------------------------------------------------------------------------------
 
     def _series(self, target: Target, keys: list[SeriesKey], start: datetime, end: datetime) -> None:
-        try:
-            self._reserve(METRIC_PRICE * len(keys))
-        except CallFault as refused:
-            found = {key: Points(fault=refused.fault) for key in keys}
-        else:
-            found = self._source.metrics(target, keys, start, end)
-            found |= self._cut_off(target, found, start, end)
+        found = self._source.metrics(target, keys, start, end)
+        found |= self._cut_off(target, found, start, end)
         with self._lock:
             for key in keys:
                 self.store.series[target, key] = found[key]
@@ -482,22 +472,8 @@ class Collector:
     ) -> dict[SeriesKey, Points]:
         """Ask once more for the series that CloudWatch did not finish: each costs again, and the ledger says so."""
         keys = [key for key, points in found.items() if points.fault and points.fault.code in UNFINISHED]
-        try:
-            self._reserve(METRIC_PRICE * len(keys))
-        except CallFault:
-            return {}
         more = self._source.metrics(target, keys, start, end, again=True) if keys else {}
         return {key: points for key, points in more.items() if points.fault is None}
-
-    def _reserve(self, cost: Decimal) -> None:
-        """Take ``cost`` out of what may be spent; CallFault (CostLimit) where it would be passed."""
-        if not cost or self._max_cost is None:
-            return
-        with self._lock:
-            if self._reserved + cost > self._max_cost:
-                text = f"--finops-max-api-cost {self._max_cost} USD would be passed"
-                raise CallFault(Fault("cost_limit", "CostLimit", text))
-            self._reserved += cost
 
     # --- threads ----------------------------------------------------------------------------------------------------
 

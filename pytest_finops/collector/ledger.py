@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ..audit import ApiCalls
+from .faults import CallFault, Fault
 
 
 @dataclass(slots=True)
@@ -21,13 +22,36 @@ class _Entry:
 
 
 class Ledger:
-    """Counts answered requests by operation; thread-safe. ``calls`` are answered or refused requests, retries apart."""
+    """Counts answered requests by operation; thread-safe. ``calls`` are answered or refused requests, retries apart.
 
-    def __init__(self) -> None:
+    It also keeps what is spent, and held for requests on their way, within ``limit`` USD.
+    """
+
+    def __init__(self, limit: Decimal | None = None) -> None:
+        self._limit = limit
+        self._held = Decimal(0)
         self._entries: dict[tuple[str, str], _Entry] = defaultdict(_Entry)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         #: Told of every entry, so that a resumed run can say what the whole audit cost.
         self.journal: Callable[..., None] | None = None
+
+    def hold(self, cost: Decimal) -> None:
+        """Take ``cost`` out of what may be spent until it is recorded or freed.
+
+        :raises CallFault: CostLimit, where the limit would be passed.
+        """
+        if not cost:
+            return
+        with self._lock:
+            if self._limit is not None and self._spent() + self._held + cost > self._limit:
+                text = f"--finops-max-api-cost {self._limit} USD would be passed"
+                raise CallFault(Fault("cost_limit", "CostLimit", text))
+            self._held += cost
+
+    def free(self, cost: Decimal) -> None:
+        """Give back what was held for a request that was not billed."""
+        with self._lock:
+            self._held -= cost
 
     def record(
         self,
@@ -40,8 +64,13 @@ class Ledger:
         retried: int = 0,
         throttled: int = 0,
     ) -> None:
-        """Record one request (with its retries) of ``service`` and ``operation``; ``calls`` 0: it only repeats another."""
-        self.restore(service, operation, calls, units, cost, retried, throttled)
+        """Record one request (with its retries) of ``service`` and ``operation``; ``calls`` 0: it only repeats another.
+
+        Its ``cost`` is no longer held.
+        """
+        with self._lock:
+            self._held -= cost
+            self.restore(service, operation, calls, units, cost, retried, throttled)
         if self.journal is not None:
             self.journal(
                 service=service, operation=operation, calls=calls, units=units, cost=cost, retried=retried,
@@ -75,6 +104,10 @@ class Ledger:
     @property
     def total_cost(self) -> Decimal:
         """USD spent so far."""
+        with self._lock:
+            return self._spent()
+
+    def _spent(self) -> Decimal:
         return sum((entry.cost for entry in self._entries.values()), Decimal(0))
 
     def entries(self) -> tuple[ApiCalls, ...]:
