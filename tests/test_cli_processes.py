@@ -122,10 +122,9 @@ def test_explain_shows_prices_evidence_and_the_answers(scanned: Scanned) -> None
 
     assert done.exit_code == 0, done.output
     line = finding["price_lines"][0]
-    assert (
-        f"{line['dimension']} in {line['region']}: {line['quantity']} {line['unit']} x {line['unit_price']} USD"
-        in done.output
-    )
+    attributes = ", ".join(f"{name} {value}" for name, value in line["attributes"].items())
+    price = f"{line['quantity']} {line['unit']} x {line['unit_price']} USD"
+    assert f"{line['dimension']} ({attributes}) in {line['region']}: {price}" in done.output
     assert "unattached_days: " in done.output
     answer = next(part for part in done.output.splitlines() if part.startswith("  ec2.describe_volumes ("))
     assert json.loads(answer.partition("): ")[2])["VolumeId"] == finding["resource_id"]

@@ -292,7 +292,7 @@ def test_interrupt_ends_within_three_seconds_with_a_report(tmp_path: Path) -> No
     write_checks(tmp_path)
     least = 60.0
     # A loaded machine may take longer once; a run that waits for its endpoint takes longer each time.
-    for _ in range(3):
+    for _ in range(5):
         status, took, document = interrupted(tmp_path)
         assert status == 2
         assert document["complete"] is False
