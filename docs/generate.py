@@ -192,8 +192,10 @@ def options_page() -> str:
 Command line > `FINOPS_*` environment > project `finops.yaml` (found upwards from the working directory) > user file >
 default. `finops-playbook config show` prints each value with its origin, `finops-playbook config check` every mistake.
 In the environment lists are comma-separated and flags are `1` or `0`; in `finops.yaml` they are YAML lists, and `true`
-or `false`. Only `--finops-demo`, `--finops-profile`, `--finops-role`, `--finops-inventory`, a
+or `false`. Only `--finops-demo`, `--finops-profile`, `--finops-role`, `--finops-org`, `--finops-inventory`, a
 file named by `--finops-config`, and `FINOPS_PROFILE` make a target: nothing else turns a bare `pytest` into an audit.
+`FINOPS_DEMO`, `FINOPS_INVENTORY`, `FINOPS_ROLE` and `FINOPS_ORG` never do, nor do these keys in a `finops.yaml` that the
+command line does not name: where nothing else was run, the run says so and names the options that would.
 
 `finops-playbook scan` takes the same options without the prefix `finops-`.
 

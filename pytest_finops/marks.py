@@ -10,6 +10,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 MARKER = "finops_rule"
 #: The private fixture that is parametrized with the target sets of a check.
 TARGETS_FIXTURE = "_finops_targets"
+#: The name of the plugin that the console script hands to pytest.
+CONSOLE = "finops-playbook"
 
 
 def rule(rule_id: str, *, subject: str | None = None) -> Callable[[F], F]:

@@ -104,6 +104,22 @@ def _names_checks(config: pytest.Config) -> bool:
     return any(named) if config.option.collectonly else bool(named) and all(named)
 
 
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    """Say what makes a target where nothing was collected and settings of ours stand that make none."""
+    if exitstatus != pytest.ExitCode.NO_TESTS_COLLECTED or SESSION in config.stash:
+        return
+    if config.args_source == pytest.Config.ArgsSource.ARGS and not _names_checks(config):
+        return
+    here = config.invocation_params.dir
+    found = [option.variable for option in options.OPTIONS if os.environ.get(option.variable, "").strip("0 ")]
+    # Its name is enough: no file is opened in a run that audits nothing.
+    found += ["finops.yaml"] if any((at / "finops.yaml").is_file() for at in (here, *here.parents)) else []
+    if found:
+        from .session import nothing_audited
+
+        terminalreporter.write_line(nothing_audited(config, found))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Say the last line, after pytest's own."""
     session = config.stash.get(SESSION, None)

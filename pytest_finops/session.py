@@ -23,7 +23,7 @@ from .documents import Problems
 from .errors import AuditError, BlindTargets, ConfigError, DeclarationError, FindingsFound, FinopsError
 from .findings import Finding, cents
 from .gate import EXIT_BROKEN, closing_line
-from .marks import MARKER, TARGETS_FIXTURE
+from .marks import CONSOLE, MARKER, TARGETS_FIXTURE
 from .plan import Check
 from .reports.text import block, count, safe
 from .resources import Target
@@ -33,11 +33,8 @@ from .rules import Rule
 from .run import RUN, AuditRun, blind_message, check_policies, findings_message
 from .targets import TargetSet, check_region_names
 
-NO_TARGET = (
-    "these tests audit AWS and no target is named: add --finops-profile=PROFILE, --finops-role=ARN, "
-    "--finops-inventory=DIR, or --finops-demo for the sample estate"
-)
 SHIPPED_RUN = "there is no checks/ here: the shipped checks run"
+SHIPPED_LEFT_OUT = "the shipped checks are not among these; add --pyargs pytest_finops.checks"
 
 #: What a check may do while it has said nothing.
 SKIPS = (pytest.skip.Exception, pytest.xfail.Exception)
@@ -119,12 +116,13 @@ class AuditSession:
         self.controller = bool(getattr(config.option, "tx", None)) and not self.worker
         self._ending = ""
         self._unwritten: list[str] = []
-        self._nothing_met = self._shipped = self._no_target = False
+        self._nothing_met = self._shipped = self._no_target = self._told = False
         self.mistakes: dict[str, None] = {}
         self._sources: dict[Path, str] = {}
         self._untested: list[str] = []
         self._sets: dict[str, list[TargetSet]] = {}
         self._met: set[str] = set()
+        self._judged: set[str] = set()
         self._check_ids: set[str] = set()
         self._undiscovered = self._refused = self._predicted = False
         register_fixtures(config)
@@ -175,9 +173,12 @@ class AuditSession:
 
     # --- collection -------------------------------------------------------------------------------------------------
 
-    def pytest_itemcollected(self) -> None:
-        """Know that there is something of the user's own to run."""
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Know that there is something of the user's own to run, and which rules are met."""
         self._nothing_met = False
+        marked = plan.marked_rule(item)
+        if marked:
+            self._judged.add(marked[0])
 
     def _or_shipped(self, session: pytest.Session) -> None:
         """Collect the shipped checks where FINOPS_PROFILE names a target and there is nothing else to run."""
@@ -329,7 +330,7 @@ class AuditSession:
                 return
             alone = len(checks) == len(items)
             if alone and not self.worker:
-                raise pytest.UsageError(NO_TARGET)
+                raise pytest.UsageError(f"these tests audit AWS and no target is named: {self._cure()}")
             self._deselect(items, checks)
             if self.worker:
                 # A usage error of a worker would be pytest's internal error: the main process says it.
@@ -428,9 +429,29 @@ class AuditSession:
     def without_target(self, checks: int, alone: bool) -> None:
         """Say that checks were deselected; ``alone``: there was nothing else to run, which is a usage error."""
         self._no_target = alone
+        self._told = True
         self.run.said.append(
-            NO_TARGET if alone else f"{checks} AWS checks deselected: no target (add --finops-profile)"
+            f"these tests audit AWS and no target is named: {self._cure()}"
+            if alone
+            else f"{checks} AWS checks deselected: no target (add {targets_named(self.config)[0]})"
         )
+
+    def _cure(self) -> str:
+        """Return what to add for a target, and what was set that makes none."""
+        origins = self.settings.origins
+        fields = ("demo", "inventory", *layers.TARGET_FIELDS)
+        idle = [f"{name} ({origins[name]})" for name in fields if origins[name] != layers.DEFAULT]
+        return cure(self.config) + (f"; {' and '.join(idle)} makes none there" if idle else "")
+
+    def _say_no_target(self, exitstatus: int) -> None:
+        """Say what makes a target where options of ours were given, none does, and nothing else has told so."""
+        ended = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+        if self.has_target or self._told or self.worker or self._only_looks() or exitstatus not in ended:
+            return
+        flags = [option.flag for option in options.OPTIONS if option.key in options.given(self.config)]
+        asked = any(str(arg).startswith("--finops-") for arg in self.config.invocation_params.args)
+        if flags and (asked or exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED):
+            self.run.said.append(nothing_audited(self.config, flags))
 
     def _deselect(self, items: list[pytest.Item], dropped: Sequence[pytest.Item]) -> None:
         gone = set(dropped)
@@ -462,6 +483,8 @@ class AuditSession:
             self._check_ids.add(item.nodeid)
         self.run.beside = self._enrichments(session)
         with usage_errors():
+            if not self.worker and self._leaves_shipped_out():
+                self.run.said.append(SHIPPED_LEFT_OUT)
             self.run.plan = plan.build(
                 checks, self.run.targets, self.run.payer, self.run.pruned, self.run.beside
             )
@@ -472,6 +495,14 @@ class AuditSession:
         if checks and len(checks) == len(session.items) and not chosen:
             # pytest's failure summary is quadratic in failures (measured); findings have their own summary.
             self.config.option.tbstyle = "no"
+
+    def _leaves_shipped_out(self) -> bool:
+        """Whether ./checks runs as a whole, and none of the shipped checks with it (nor a copy of one)."""
+        here = self.config.invocation_params.dir / "checks"
+        named = [self.config.invocation_params.dir / arg for arg in self.config.args]
+        if not self._judged or not here.is_dir() or not any(path in (here, *here.parents) for path in named):
+            return False
+        return not self._judged & self.rulebook.folder(shipped_checks(), deep=True).keys()
 
     def _enrichments(self, session: pytest.Session) -> list[Any]:
         """Return what the engine reads for itself; Cost Explorer only where it is allowed."""
@@ -1068,8 +1099,9 @@ class AuditSession:
         found = None if request.path is None else outputs.rescue(request.path, write)
         return "" if found is None else f"; it is in {found}"
 
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+    def pytest_terminal_summary(self, terminalreporter: Any, exitstatus: int) -> None:
         """Print the audit in at most the terminal's width."""
+        self._say_no_target(exitstatus)
         # A refused run has nothing to sum up.
         quiet = self.run.refused or self.config.get_verbosity() < -1
         audit = None if quiet else self.run.audit
@@ -1092,6 +1124,24 @@ class AuditSession:
         if self._ending and reporter is not None:
             reporter.write_line(self._ending)
             self._ending = ""
+
+
+def targets_named(config: pytest.Config) -> tuple[str, ...]:
+    """Return the options that make a target, as the command at hand writes them."""
+    prefix = "--" if config.pluginmanager.has_plugin(CONSOLE) else "--finops-"
+    return tuple(f"{prefix}{name}" for name in ("profile", "role", "inventory", "demo"))
+
+
+def cure(config: pytest.Config) -> str:
+    """Return what to add where a target is missing."""
+    profile, role, inventory, demo = targets_named(config)
+    return f"add {profile}=PROFILE, {role}=ARN, {inventory}=DIR, or {demo} for the sample estate"
+
+
+def nothing_audited(config: pytest.Config, settings: Sequence[str]) -> str:
+    """Return what to say where ``settings`` stand and none of them makes a target."""
+    makes = "makes" if len(settings) == 1 else "make"
+    return f"nothing was audited: {', '.join(settings)} {makes} no target; {cure(config)}"
 
 
 #: Where there is no terminal, collection says how far it is this often.

@@ -200,3 +200,43 @@ def test_checks_without_a_target_are_left_out_of_a_mixed_run_and_refused_alone(
     assert status == 4, output
     assert "no target is named: add --finops-profile=PROFILE" in output
     assert "INTERNALERROR" not in output
+
+    status, output = run(tmp_path, "checks", *options, FINOPS_DEMO="1")
+    assert status == 4, output
+    assert "demo (environment) makes none there" in output
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "text", "named"),
+    [
+        (("--finops-regions=eu-west-1",), {}, "", "--finops-regions makes"),
+        ((), {"FINOPS_DEMO": "1", "FINOPS_REGIONS": "eu-west-1"}, "", "FINOPS_REGIONS, FINOPS_DEMO make"),
+        ((), {}, "demo: true\n", "finops.yaml makes"),
+        ((), {"FINOPS_DEMO": "0", "FINOPS_CACHE_DIR": "cache"}, "", ""),
+        (("tests",), {}, "demo: true\n", ""),
+    ],
+)
+def test_settings_that_make_no_target_are_named_where_nothing_ran(
+    tmp_path: Path, options: tuple[str, ...], variables: dict[str, str], text: str, named: str
+) -> None:
+    (tmp_path / "tests").mkdir()
+    if text:
+        (tmp_path / "finops.yaml").write_text(text, encoding="utf-8")
+
+    status, output = run(tmp_path, *options, **variables)
+
+    assert status == 5, output
+    said = [line for line in output.splitlines() if line.startswith("nothing was audited")]
+    cure = "add --finops-profile=PROFILE, --finops-role=ARN, --finops-inventory=DIR, or --finops-demo"
+    assert said == (
+        [f"nothing was audited: {named} no target; {cure} for the sample estate"] if named else []
+    )
+
+
+def test_an_option_that_audits_nothing_beside_ordinary_tests_is_named(tmp_path: Path) -> None:
+    (tmp_path / "test_own.py").write_text("def test_own():\n    pass\n", encoding="utf-8")
+
+    status, output = run(tmp_path, "--finops-strict")
+
+    assert status == 0
+    assert "nothing was audited: --finops-strict makes no target" in output

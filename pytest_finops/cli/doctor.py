@@ -15,6 +15,7 @@ import pytest
 
 from ..collector.executor import Collector
 from ..collector.probe import Probe
+from ..marks import CONSOLE
 from ..operations import operation
 from ..plan import is_billable, planned_at
 from ..reports.text import safe
@@ -38,6 +39,8 @@ class Diagnosis:
 
 class Doctor:
     """A pytest plugin that asks small questions instead of running the collected checks."""
+
+    __name__ = CONSOLE
 
     def __init__(self) -> None:
         self.found: list[Diagnosis] | None = None

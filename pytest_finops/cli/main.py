@@ -18,6 +18,7 @@ import click
 from .. import __version__
 from ..errors import AuditError, FinopsError
 from ..findings import WITHDRAWN
+from ..marks import CONSOLE
 from ..options import OPTIONS, REPORT_FORMATS, Option, ReportRequest
 from ..options import report as parse_report
 from ..settings import Settings
@@ -77,6 +78,12 @@ def main() -> None:
 main.add_command(prices)
 
 # --- scan ---------------------------------------------------------------------------------------------------------
+
+
+class Console:
+    """Tells the plugin, by its name, that options are written without their prefix."""
+
+    __name__ = CONSOLE
 
 
 def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,13 +157,13 @@ def scan(
     args += [f"--finops-report={one.format}:{one.path}" for one in to_files]
     args += with_checks(pytest_args)
     if not to_stdout:
-        ctx.exit(int(pytest.main(args)))
+        ctx.exit(int(pytest.main(args, plugins=[Console()])))
     with tempfile.TemporaryDirectory(prefix="finops-") as folder:
         targets = [Path(folder) / f"{n}.{name}" for n, name in enumerate(to_stdout)]
         args[:0] = [f"--finops-report={name}:{path}" for name, path in zip(to_stdout, targets, strict=True)]
         # Standard output belongs to the report alone, so that it can be piped.
         with contextlib.redirect_stdout(sys.stderr):
-            status = int(pytest.main(args))
+            status = int(pytest.main(args, plugins=[Console()]))
         for target in targets:
             if target.exists():
                 click.echo(target.read_bytes(), nl=False)
