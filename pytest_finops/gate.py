@@ -56,8 +56,6 @@ def judge(
     findings: Sequence[Finding],
     *,
     limits: Limits,
-    complete: bool = True,
-    ordinary_failures: int = 0,
     previous: Decimal | None = None,
     refused: str = "",
 ) -> Gate:
@@ -67,10 +65,9 @@ def judge(
     except the growth since ``previous`` (the total of the baseline or of the last stored audit, which is
     rounded): it compares rounded totals of all that is counted. Without a ``previous`` the growth is from
     zero, so that a limit never holds for want of something to compare. A gate forgives findings and nothing
-    else: ``complete`` and ``ordinary_failures`` change the exit status, not the judgement. A run that was
+    else: what was not seen and ordinary failures change the exit status, not the judgement. A run that was
     ``refused`` looked at nothing, so nothing holds.
     """
-    del complete, ordinary_failures
     if refused:
         return Gate(limits=limits.asked(), counted=ZERO, holds=False, reasons=(refused,))
     new = [finding for finding in findings if finding.status == "new"]

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .documents import LINE
+from .documents import without_line
 from .resources import Target
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _REACH = (
 def _path(settings: Settings) -> Path:
     from .prices.sources import directory
 
-    entries = [{k: v for k, v in entry.items() if k != LINE} for entry in settings.account_entries]
+    entries = [without_line(entry) for entry in settings.account_entries]
     selection = [
         settings.profile, settings.role, settings.org, settings.external_id, settings.accounts, settings.regions, entries,
         settings.accounts_are_targets, [os.environ.get(name) for name in _REACH],

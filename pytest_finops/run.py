@@ -789,10 +789,7 @@ class AuditRun:
             and not any(row.outcome in ("error", "not_run") for row in rows)
         )
         self.said += [f"{name} could not be collected: its checks did not run" for name in self.broken]
-        judged = gate.judge(
-            ranked, limits=self.limits, complete=complete, ordinary_failures=self.ordinary_failed,
-            refused=self.refused,
-        )  # fmt: skip
+        judged = gate.judge(ranked, limits=self.limits, refused=self.refused)
         status = gate.exit_status(
             judged,
             complete=complete,
@@ -857,11 +854,7 @@ class AuditRun:
 
     def judge_again(self, audit: Audit, pytest_status: int) -> Audit:
         """Return an audit that a hook changed with the totals, gate and exit status of its findings."""
-        failed = self.ordinary_failed
-        judged = gate.judge(
-            audit.findings, limits=self.limits, complete=audit.complete, ordinary_failures=failed,
-            refused=self.refused,
-        )  # fmt: skip
+        judged = gate.judge(audit.findings, limits=self.limits, refused=self.refused)
         status = gate.exit_status(
             judged,
             complete=audit.complete,

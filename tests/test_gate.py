@@ -36,7 +36,7 @@ def found(name: str = "a", savings: str | None = "10", **fields: Any) -> Finding
 
 
 def verdict(*findings: Finding, **limits: Any) -> Gate:
-    return judge(findings, limits=Limits(**limits), complete=True, ordinary_failures=0)
+    return judge(findings, limits=Limits(**limits))
 
 
 def test_without_a_gate_option_any_new_finding_breaks() -> None:

@@ -404,8 +404,7 @@ class Collector:
             return declaration.rows(Page(cut(answer, declaration.key), target, params))
         except Exception as error:
             # One answer that a fixture does not understand blinds one target, not the audit.
-            text = " ".join(f"fixture {declaration.name}: {type(error).__name__}: {error}".split())
-            raise CallFault(Fault("failed", "FixtureCrashed", text)) from error
+            raise CallFault(fixture_crashed(declaration, error)) from error
 
     def _again_one_by_one(
         self, run: _Run, params: dict[str, Any], parents: tuple[str, ...], fault: Fault
@@ -454,8 +453,7 @@ class Collector:
         try:
             requests = requests_for(child, parent.rows)
         except Exception as error:  # noqa: BLE001 - where= is a fixture's code: it blinds this cell alone
-            text = " ".join(f"fixture {child.name}: {type(error).__name__}: {error}".split())
-            cell.fault, requests = Fault("failed", "FixtureCrashed", text), []
+            cell.fault, requests = fixture_crashed(child, error), []
         self._start(child, target, requests)
 
     # --- one batch of series ----------------------------------------------------------------------------------------
@@ -545,6 +543,12 @@ class Collector:
                     # Only the end wakes the main thread; it looks at progress by itself.
                     if self._open == 0 or self._crash is not None:
                         self._done.notify_all()
+
+
+def fixture_crashed(declaration: Inventory, error: Exception) -> Fault:
+    """Return the fault that code of a fixture is to its cell."""
+    text = " ".join(f"fixture {declaration.name}: {type(error).__name__}: {error}".split())
+    return Fault("failed", "FixtureCrashed", text)
 
 
 def requests_for(child: Inventory, parents: Sequence[Any]) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
