@@ -497,10 +497,12 @@ class AuditSession:
             self.config.option.tbstyle = "no"
 
     def _leaves_shipped_out(self) -> bool:
-        """Whether ./checks runs as a whole, and none of the shipped checks with it (nor a copy of one)."""
-        here = self.config.invocation_params.dir / "checks"
-        named = [self.config.invocation_params.dir / arg for arg in self.config.args]
-        if not self._judged or not here.is_dir() or not any(path in (here, *here.parents) for path in named):
+        """Whether ./checks runs since no path was named, and none of the shipped checks with it (nor a copy)."""
+        console = self.config.pluginmanager.get_plugin(CONSOLE)
+        named = self.config.args_source == pytest.Config.ArgsSource.ARGS
+        if console is not None:
+            named = getattr(console, "named", True)
+        if named or not self._judged or not (self.config.invocation_params.dir / "checks").is_dir():
             return False
         return not self._judged & self.rulebook.folder(shipped_checks(), deep=True).keys()
 

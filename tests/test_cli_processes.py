@@ -220,6 +220,10 @@ def test_init_then_scan_and_pytest(tmp_path: Path) -> None:
         "--pyargs", "pytest_finops.checks", "checks/", "-k", "scratch", module="pytest",
     )  # fmt: skip
     assert note not in " ".join(both.stdout.split())
+    # Who names the folder knows what is in it.
+    chosen = process(tmp_path, "--finops-demo", "-k", "scratch", "checks", module="pytest")
+    assert chosen.returncode == 1
+    assert note not in " ".join(chosen.stdout.split())
     assert [f["id"] for f in written["findings"]] == [f["id"] for f in document["findings"]]
     # Without a target the example says what to add.
     bare = process(tmp_path, "checks", module="pytest")

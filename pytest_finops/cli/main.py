@@ -22,7 +22,7 @@ from ..marks import CONSOLE
 from ..options import OPTIONS, REPORT_FORMATS, Option, ReportRequest
 from ..options import report as parse_report
 from ..settings import Settings
-from .paths import SHIPPED, with_checks
+from .paths import SHIPPED, names_checks, with_checks
 from .prices import prices
 
 if TYPE_CHECKING:
@@ -81,9 +81,12 @@ main.add_command(prices)
 
 
 class Console:
-    """Tells the plugin, by its name, that options are written without their prefix."""
+    """Tells the plugin, by its name, that options are written without their prefix; ``named``: a path was named."""
 
     __name__ = CONSOLE
+
+    def __init__(self, named: bool) -> None:
+        self.named = named
 
 
 def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -156,14 +159,15 @@ def scan(
             args += _arguments(option, values[option.key])
     args += [f"--finops-report={one.format}:{one.path}" for one in to_files]
     args += with_checks(pytest_args)
+    console = Console(names_checks(pytest_args))
     if not to_stdout:
-        ctx.exit(int(pytest.main(args, plugins=[Console()])))
+        ctx.exit(int(pytest.main(args, plugins=[console])))
     with tempfile.TemporaryDirectory(prefix="finops-") as folder:
         targets = [Path(folder) / f"{n}.{name}" for n, name in enumerate(to_stdout)]
         args[:0] = [f"--finops-report={name}:{path}" for name, path in zip(to_stdout, targets, strict=True)]
         # Standard output belongs to the report alone, so that it can be piped.
         with contextlib.redirect_stdout(sys.stderr):
-            status = int(pytest.main(args, plugins=[Console()]))
+            status = int(pytest.main(args, plugins=[console]))
         for target in targets:
             if target.exists():
                 click.echo(target.read_bytes(), nl=False)
