@@ -322,9 +322,12 @@ def _named_regions(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _check_regions(settings: Settings, partition: str, known: Iterable[str] = ()) -> None:
+    named = _named_regions(settings)
+    if not named:
+        return
     problems = Problems()
     names = {*partition_regions(partition), *known}
-    for place, region in _named_regions(settings):
+    for place, region in named:
         if region not in names:
             text = f"there is no region {region!r} in partition {partition}"
             problems.add(place, f"{text}; {suggestion(region, names)}")
@@ -365,7 +368,7 @@ def _advice(fault: Fault) -> str:
 
 
 def _identity(aws: Aws, login: Login) -> tuple[str, str]:
-    region = aws.session(login).region_name or "us-east-1"
+    region = aws.region(login) or "us-east-1"
     answer = aws.call(login, "caller", region, "sts", "get_caller_identity", {}, witness="Account")
     return str(answer["Account"]), str(answer.get("Arn", "arn:aws:")).split(":")[1]
 
@@ -374,7 +377,7 @@ def _regions(aws: Aws, login: Login, account: str, partition: str, settings: Set
     if settings.regions and "enabled" not in settings.regions:
         # A region that is asked for but not enabled stays: its calls say so, loudly.
         return list(settings.regions)
-    region = aws.session(login).region_name or endpoint_of(partition)
+    region = aws.region(login) or endpoint_of(partition)
     answer = aws.call(
         login, account, region, "ec2", "describe_regions", {"AllRegions": False}, witness="Regions"
     )

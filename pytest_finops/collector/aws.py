@@ -1,4 +1,4 @@
-"""The live source: boto3 clients made for an audit, and calls paged and verified to their end."""
+"""The live source: botocore clients made for an audit, and calls paged and verified to their end."""
 
 from __future__ import annotations
 
@@ -96,14 +96,18 @@ class Aws:
         self._methods: dict[tuple[str, str], tuple[str, Any]] = {}
 
     def session(self, login: Login) -> Any:
-        """Return the guarded boto3 session of ``login``; CollectError if the profile does not exist."""
+        """Return the guarded botocore session of ``login``; CollectError if the profile does not exist."""
         with self._lock:
             if login not in self._sessions:
                 self._sessions[login] = self._new_session(login)
             return self._sessions[login]
 
+    def region(self, login: Login) -> str | None:
+        """Return the region that the profile or the environment of ``login`` names."""
+        named: str | None = self.session(login).get_config_variable("region")
+        return named
+
     def _new_session(self, login: Login) -> Any:
-        import boto3
         import botocore.session
         from botocore.exceptions import BotoCoreError
 
@@ -119,14 +123,10 @@ class Aws:
             for role in _roles(core):
                 self.guard.allow_role(role)
             if login.keys:
-                return boto3.Session(
-                    aws_access_key_id=login.keys[0],
-                    aws_secret_access_key=login.keys[1],
-                    botocore_session=core,
-                )
-            if login.role:
+                core.set_credentials(*login.keys)
+            elif login.role:
                 self._assume(core, login)
-            return boto3.Session(botocore_session=core)
+            return core
         except BotoCoreError as error:
             raise CollectError(
                 f"profile {login.profile or 'default'}: {error}", code=type(error).__name__
@@ -144,7 +144,9 @@ class Aws:
 
         def client(_name: str, **credentials: Any) -> Any:
             # The fetcher hands over frozen keys; the guarded session refreshes its own.
-            return self._make_client(source, "sts", source.region_name or "us-east-1", None)
+            return self._make_client(
+                source, "sts", self.region(Login(profile=login.profile)) or "us-east-1", None
+            )
 
         fetcher = AssumeRoleCredentialFetcher(
             client_creator=client,
@@ -178,7 +180,7 @@ class Aws:
     ) -> Any:
         from botocore.config import Config
 
-        return session.client(
+        return session.create_client(
             service,
             region_name=region,
             endpoint_url=endpoint,
@@ -344,7 +346,7 @@ class Aws:
 
     def _exists(self, login: Login, service: str, region: str) -> bool:
         """Whether botocore knows an endpoint of ``service`` in ``region``; asked only where a name does not resolve."""
-        core = self.session(login)._session
+        core = self.session(login)
         partition = core.get_partition_for_region(region)
         known = core.get_available_regions(service, partition_name=partition)
         everywhere = core.get_available_regions("ec2", partition_name=partition)
