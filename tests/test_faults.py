@@ -339,7 +339,7 @@ def test_a_service_that_a_region_does_not_have_is_said_and_no_fault(
     bed = at(beds, volumes_estate(), logins={ACCOUNT: Login(keys=("AKIAMAIN", "x"))})
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
     clusters = inventory("clusters", "memorydb", "describe_clusters", "Clusters[]", "ARN")
-    known = bed.aws.session(bed.logins[ACCOUNT])._session.get_available_regions("memorydb")
+    known = bed.aws.session(bed.logins[ACCOUNT]).get_available_regions("memorydb")
     assert "us-east-1" in known
     assert "ap-southeast-7" not in known
 
