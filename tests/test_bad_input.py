@@ -405,7 +405,7 @@ def test_a_run_names_every_mistake_of_its_file_before_any_call(bench: Bench) -> 
     status, output, document = bench.run(ENV, "checks")
 
     assert status == 4, output
-    assert "finops.yaml:7: prices.overrides[0]: -1.5 is not a number of zero or more" in output
+    assert "finops.yaml:7: prices.overrides[0]: unit_price -1.5 is not a number of zero or more" in output
     assert "finops.yaml:2: exemptions[0].rule: there is no rule 'ebs-lots'; did you mean ebs-lost?" in output
     assert "finops.yaml:3: compliance: no rule knows the regime 'hippa'; did you mean hipaa?" in output
     assert "finops.yaml:4: regions: there is no region 'us-eastt-1'; did you mean us-east-1?" in output

@@ -402,6 +402,45 @@ def test_mistakes_in_the_configuration_are_named(name: str, items: object) -> No
         PriceBook("offline", today=TODAY, **{name: items})  # type: ignore[arg-type]
 
 
+def test_every_mistake_of_an_entry_is_named() -> None:
+    override = {
+        "dimension": "ec2.instance",
+        "instance_typ": "m5.large",
+        "tenancy": "shared",
+        "region": "mars-1",
+    }
+    discount = {"service": "AmazonTea", "dimension": "tea.", "percent": 101, "until": "2027"}
+    for name, item, starts in (
+        (
+            "overrides",
+            override,
+            [
+                "ec2.instance has no attribute 'instance_typ'",
+                "tenancy 'shared' is none of",
+                "'mars-1' is not",
+                "unit_price is",
+            ],
+        ),
+        (
+            "discounts",
+            discount,
+            [
+                "'until' is unknown",
+                "name either",
+                "'tea.' is neither",
+                "service 'AmazonTea' is none of",
+                "101 percent",
+            ],
+        ),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            PriceBook("offline", today=TODAY, **{name: [item]})  # type: ignore[arg-type]
+        lines = str(caught.value).splitlines()
+        assert len(lines) == len(starts), lines
+        for line, start in zip(lines, starts, strict=True):
+            assert line.startswith(f"prices.{name}[0]: {start}")
+
+
 def test_mistakes_of_a_check_are_declaration_errors(tmp_path: Path) -> None:
     prices = book(tmp_path, mode="offline")
     mistakes: list[tuple[str, dict[str, Any]]] = [

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -54,6 +54,8 @@ BATCH = 12
 #: Partitions whose list prices are USD and served by the commercial endpoints.
 _PRICED = frozenset({"aws", "aws-us-gov"})
 _DUMP_VERSION = 2
+#: What an override says beside the attributes of its price.
+_OF_OVERRIDES = frozenset({"dimension", "region", "unit_price"})
 
 
 class Located(Protocol):
@@ -151,7 +153,7 @@ def _list(items: object, name: str) -> list[Mapping[str, Any]]:
     return list(items)
 
 
-def _number(value: object, place: str) -> Decimal:
+def _number(value: object, wrong: list[str], name: str) -> Decimal:
     if isinstance(value, str | int | float | Decimal) and not isinstance(value, bool):
         try:
             number = Decimal(str(value))
@@ -161,20 +163,40 @@ def _number(value: object, place: str) -> Decimal:
             if number.is_finite() and number >= 0:
                 return number
     shown = f"{value:f}" if isinstance(value, Decimal) else repr(value)
-    raise ConfigError(f"{place}: {shown} is not a number of zero or more")
+    wrong.append(f"{name} {shown} is not a number of zero or more")
+    return Decimal(0)
+
+
+def _refuse(wrong: Sequence[str], place: str) -> None:
+    """Raise one ConfigError with a line for each mistake of an entry, if there are any."""
+    if wrong:
+        raise ConfigError("\n".join(f"{place}: {text}" for text in wrong))
 
 
 def override_from(item: Mapping[str, Any], place: str) -> Override:
-    """Read one entry of ``prices.overrides``; ConfigError says what is wrong at ``place``."""
-    dimension = item.get("dimension")
-    if not isinstance(dimension, str) or dimension not in catalogue.CATALOGUE:
-        raise ConfigError(
-            f"{place}: dimension {dimension!r} is none of {', '.join(sorted(catalogue.CATALOGUE))}"
-        )
+    """Read one entry of ``prices.overrides``; ConfigError says all that is wrong at ``place``."""
+    wrong: list[str] = []
+    dimension, region = item.get("dimension"), item.get("region", "*")
+    row = catalogue.CATALOGUE.get(dimension) if isinstance(dimension, str) else None
+    attributes: dict[str, str] = {}
+    if row is None:
+        wrong.append(f"dimension {dimension!r} is none of {', '.join(sorted(catalogue.CATALOGUE))}")
+    else:
+        given = {name: value for name, value in item.items() if name not in _OF_OVERRIDES}
+        attributes = _attributes(str(dimension), row, given, wrong)
+    if region != "*" and not (isinstance(region, str) and region in catalogue.REGION_PREFIXES):
+        wrong.append(f"{region!r} is not a region with prices in USD")
     if "unit_price" not in item:
-        raise ConfigError(f"{place}: unit_price is missing")
-    row = catalogue.CATALOGUE[dimension]
-    given = {name: value for name, value in item.items() if name not in ("dimension", "region", "unit_price")}
+        wrong.append("unit_price is missing")
+    price = _number(item.get("unit_price", 0), wrong, "unit_price")
+    _refuse(wrong, place)
+    return Override(str(dimension), region, tuple(sorted(attributes.items())), price)
+
+
+def _attributes(
+    dimension: str, row: catalogue.Dimension, given: Mapping[str, object], wrong: list[str]
+) -> dict[str, str]:
+    """Return what an override says of its price, with the defaults of what it leaves out."""
     attributes = {name: spec.default for name, spec in row.attributes.items() if spec.default is not None}
     for other, _ in row.implied.values():
         # What follows from another attribute has no default of its own here: the entry fits all of its values.
@@ -182,42 +204,41 @@ def override_from(item: Mapping[str, Any], place: str) -> Override:
             attributes.pop(other, None)
     for name, value in given.items():
         if name not in row.attributes:
-            raise ConfigError(
-                f"{place}: {dimension} has no attribute {name!r}; it takes {sorted(row.attributes)}"
-            )
+            wrong.append(f"{dimension} has no attribute {name!r}; it takes {sorted(row.attributes)}")
+            continue
         if isinstance(value, bool):
             value = "true" if value else "false"
-        if not isinstance(value, str | int):
-            raise ConfigError(f"{place}: {name} must be text, a whole number or a boolean")
         values = row.attributes[name].values
-        if values is not None and str(value) not in values:
-            raise ConfigError(f"{place}: {name} {value!r} is none of {', '.join(sorted(values))}")
+        if not isinstance(value, str | int):
+            wrong.append(f"{name} must be text, a whole number or a boolean")
+        elif values is not None and str(value) not in values:
+            wrong.append(f"{name} {value!r} is none of {', '.join(sorted(values))}")
         attributes[name] = str(value)
-    region = item.get("region", "*")
-    if region != "*" and not (isinstance(region, str) and region in catalogue.REGION_PREFIXES):
-        raise ConfigError(f"{place}: {region!r} is not a region with prices in USD")
-    return Override(dimension, region, tuple(sorted(attributes.items())), _number(item["unit_price"], place))
+    return attributes
 
 
 def discount_from(item: Mapping[str, Any], place: str) -> Discount:
-    """Read one entry of ``prices.discounts``; ConfigError says what is wrong at ``place``."""
-    if wrong := sorted(set(map(str, item)) - {"dimension", "service", "percent"}):
-        raise ConfigError(
-            f"{place}: {wrong[0]!r} is unknown; a discount has percent and dimension or service"
-        )
+    """Read one entry of ``prices.discounts``; ConfigError says all that is wrong at ``place``."""
+    wrong = [
+        f"{name!r} is unknown; a discount has percent and dimension or service"
+        for name in sorted(set(map(str, item)) - {"dimension", "service", "percent"})
+    ]
     dimension, service = item.get("dimension", ""), item.get("service", "")
     if bool(dimension) == bool(service) or not (isinstance(dimension, str) and isinstance(service, str)):
-        raise ConfigError(f"{place}: name either a dimension or a service")
+        wrong.append("name either a dimension or a service")
     names = set(catalogue.CATALOGUE)
     prefixes = {name[: index + 1] for name in names for index, letter in enumerate(name) if letter == "."}
-    if dimension and dimension not in names | prefixes:
-        raise ConfigError(f"{place}: {dimension!r} is neither a dimension nor a prefix such as 'ec2.'")
+    if isinstance(dimension, str) and dimension and dimension not in names | prefixes:
+        wrong.append(f"{dimension!r} is neither a dimension nor a prefix such as 'ec2.'")
     services = {row.service for row in catalogue.CATALOGUE.values()}
-    if service and service not in services:
-        raise ConfigError(f"{place}: service {service!r} is none of {', '.join(sorted(services))}")
-    percent = _number(item.get("percent"), f"{place}.percent")
+    if isinstance(service, str) and service and service not in services:
+        wrong.append(f"service {service!r} is none of {', '.join(sorted(services))}")
+    if "percent" not in item:
+        wrong.append("percent is missing")
+    percent = _number(item.get("percent", 0), wrong, "percent")
     if percent > 100:
-        raise ConfigError(f"{place}: {percent} percent is more than everything")
+        wrong.append(f"{percent} percent is more than everything")
+    _refuse(wrong, place)
     return Discount(dimension, service, percent)
 
 
