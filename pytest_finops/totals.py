@@ -22,9 +22,9 @@ def totals(findings: Sequence[Finding]) -> Totals:
 
     ``waste`` and ``optimisation`` sum the counted savings of each kind; known findings are inside, accepted
     ones count 0. ``gross`` sums every estimate, before overlaps and exemptions. ``net`` is what is left of
-    the counted savings after reservations and Savings Plans: a finding gives its net savings, at most what it
-    counts; None if a finding that counts was not reconciled. ``accepted`` sums the estimates of accepted
-    findings, ``known`` the counted savings of known ones.
+    the counted savings after reservations and Savings Plans, the sum of :func:`counted_net`; None if a finding
+    that counts was not reconciled. ``accepted`` sums the estimates of accepted findings, ``known`` the counted
+    savings of known ones.
     """
     live = [finding for finding in findings if finding.status != "accepted"]
     return Totals(
@@ -55,18 +55,26 @@ def _estimated(findings: Iterable[Finding]) -> Decimal:
     return sum((cents(estimate) for estimate in estimates if estimate is not None), ZERO)
 
 
+def counted_net(finding: Finding) -> Decimal | None:
+    """Return a finding's share of ``totals.net`` (USD a month), rounded; None = not reconciled.
+
+    At most what it counts, so that these add up to ``totals.net`` as counted savings add up to the total.
+    """
+    share = ZERO if finding.status == "accepted" else cents(finding.counted_monthly_savings)
+    if not share:
+        return ZERO
+    net = finding.net_monthly_savings
+    return None if net is None else min(share, cents(net))
+
+
 def committed(finding: Finding) -> Decimal | None:
     """Return what commitments take of a finding's counted savings (USD a month), rounded; None = not reconciled."""
-    share, net = cents(finding.counted_monthly_savings), finding.net_monthly_savings
-    return None if net is None else share - min(share, cents(net))
+    left = counted_net(finding)
+    return None if left is None else counted((finding,)) - left
 
 
 def _net(findings: Sequence[Finding]) -> Decimal | None:
-    total, counting = ZERO, False
-    for finding in findings:
-        share, taken = cents(finding.counted_monthly_savings), committed(finding)
-        if share:
-            if taken is None:
-                return None
-            total, counting = total + share - taken, True
-    return total if counting else None
+    counting = [finding for finding in findings if counted((finding,))]
+    shares = [counted_net(finding) for finding in counting]
+    known = [share for share in shares if share is not None]
+    return sum(known, ZERO) if counting and len(known) == len(shares) else None

@@ -214,11 +214,26 @@ def test_explain_shows_the_arithmetic(audit: Path, finding: Finding, name: str |
 def test_explain_names_what_is_missing_or_ambiguous(audit: Path, finding: Finding) -> None:
     assert "no finding 'nope' among 1" in run("explain", "nope", "--audit", str(audit)).stderr
     made = as_json.load(audit)
-    twin = replace(finding, id=finding.id[:4] + "0" * 12, rule_id="ebs-other")
+    twin = replace(finding, id=finding.id[:4] + "0" * 12, region="eu-west-2")
     audit.write_text(as_json.render(replace(made, findings=(*made.findings, twin))), encoding="utf-8")
+    for name in ("vol-1", finding.id[:4]):
+        done = run("explain", name, "--audit", str(audit))
+        assert done.exit_code == 4
+        assert "means 2 findings" in done.stderr
+
+
+def test_explain_shows_every_finding_of_a_resource(audit: Path, finding: Finding) -> None:
+    made = as_json.load(audit)
+    twin = replace(finding, id="0" * 16, rule_id="ebs-other", name="Another", net_monthly_savings=Decimal(11))
+    twin = replace(twin, counted_monthly_savings=Decimal("4.00"))
+    audit.write_text(as_json.render(replace(made, findings=(*made.findings, twin))), encoding="utf-8")
+
     done = run("explain", "vol-1", "--audit", str(audit))
-    assert done.exit_code == 4
-    assert "means 2 findings" in done.stderr
+    assert done.exit_code == 0
+    assert f"{finding.id}  {finding.name}\n" in done.output
+    assert f"\n\n{'0' * 16}  Another\n" in done.output
+    assert "net:     11.00 USD a month, after commitments; counted 4.00 USD" in done.output
+    assert "ebs-other" not in run("explain", finding.id, "--audit", str(audit)).output
 
 
 def test_explain_says_when_a_price_is_unknown(audit: Path, finding: Finding) -> None:
@@ -349,7 +364,7 @@ max_wast: 3
         "finops.yaml:4: regions: there is no region 'eu-wst-1'; did you mean eu-west-1?",
         "finops.yaml:6: rules.ec2-low-cpu.period_days: is '456'; write a whole number from 1 to 455",
         "finops.yaml:7: rules.ec2-low-cpux: no such rule; did you mean ec2-low-cpu?",
-        "finops.yaml:10: prices.overrides[0]: -0.07 is not a number of zero or more",
+        "finops.yaml:10: prices.overrides[0]: unit_price -0.07 is not a number of zero or more",
         "finops.yaml:11: prices.overrides[1]: dimension 'ebs.storag' is none of ",
         "finops.yaml:13: prices.discounts[0]: 101.5 percent is more than everything",
         "finops.yaml:14: max_wast: unknown key; did you mean max_waste?",

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_finops.audit import Totals
 from pytest_finops.findings import Finding
-from pytest_finops.totals import counted, group, totals
+from pytest_finops.totals import counted, counted_net, group, totals
 
 
 def found(estimated: str | None, share: str = "0", **fields: Any) -> Finding:
@@ -51,7 +51,8 @@ def test_totals_by_hand() -> None:
 
 
 def test_accepted_findings_count_nothing_whatever_they_carry() -> None:
-    assert totals([found("7", "7", status="accepted")]).monthly == D(0)
+    accepted = found("7", "7", status="accepted", net_monthly_savings=D(7))
+    assert totals([accepted]).monthly == counted_net(accepted) == D(0)
 
 
 def test_net_is_never_more_than_what_counts() -> None:
@@ -63,6 +64,9 @@ def test_net_is_never_more_than_what_counts() -> None:
         ),  # -3: it leaves a reservation unused and buys something else
         found(None),  # not priced: counts nothing
     ]
+    # A reader of the file adds these up: net savings alone (49.35) would count the overlap twice.
+    shares = [counted_net(finding) for finding in findings]
+    assert shares == [D("12.35"), D(20), D(-3), D(0)]
     assert totals(findings).net == D("29.35")
 
 

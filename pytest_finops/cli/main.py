@@ -457,12 +457,17 @@ def _missing_lines(path: Path, text: str) -> None:
 def explain(finding: str, file: Path, inventory: Path | None) -> None:
     """Show how a finding came to be: price lines, evidence, the row of its check, and AWS's own answers.
 
-    FINDING is an id, the beginning of one, or a resource id.
+    FINDING is an id, the beginning of one, or a resource id: then every finding on it is shown.
     """
+    audit = _load(file)
+    for number, found in enumerate(_named(audit, finding)):
+        click.echo("\n" * bool(number), nl=False)
+        _explained(audit, found, inventory)
+
+
+def _explained(audit: Audit, found: Finding, inventory: Path | None) -> None:
     from ..reports.text import safe
 
-    audit = _load(file)
-    found = _named(audit, finding)
     click.echo(f"{safe(found.id)}  {safe(found.name)}")
     for label, value in (
         ("rule", f"{found.rule_id} ({found.category}, {found.severity}, {found.kind})"),
@@ -518,20 +523,24 @@ def _tell(text: str) -> None:
     click.echo(block(text))
 
 
-def _named(audit: Audit, name: str) -> Finding:
+def _named(audit: Audit, name: str) -> list[Finding]:
+    """Return the findings that ``name`` means: one by its id, or all on one resource."""
     exact = [one for one in audit.findings if name in (one.id, one.resource_id, one.resource_arn)]
     found = exact or [one for one in audit.findings if one.id.startswith(name)]
     if not found:
         raise AuditError(f"no finding {name!r} among {len(audit.findings)}; give an id of the audit file")
-    if len(found) > 1:
+    if len({(one.account_id, one.region, one.resource_id) for one in found}) > 1:
         listed = ", ".join(f"{one.id} ({one.rule_id})" for one in found[:10])
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
         raise AuditError(f"{name!r} means {len(found)} findings: {listed}{more}; give one id")
-    return found[0]
+    return found
 
 
 def _arithmetic(found: Finding) -> None:
     """Print both sides of the calculation, line by line, and how the savings follow."""
+    from ..findings import cents
+    from ..totals import counted_net
+
     for side, lines, total in (
         ("today", found.current_lines, found.current_monthly_cost),
         ("target", found.target_lines, found.target_monthly_cost),
@@ -551,7 +560,9 @@ def _arithmetic(found: Finding) -> None:
     click.echo(f"savings: {shown if current is not None else ''}{_usd(saved)} a month")
     click.echo(f"counted: {_usd(found.counted_monthly_savings)} a month, after overlaps")
     if found.net_monthly_savings is not None:
-        click.echo(f"net:     {_usd(found.net_monthly_savings)} a month, after commitments")
+        share = counted_net(found)
+        counted = "" if share == cents(found.net_monthly_savings) else f"; counted {_usd(share)}"
+        click.echo(f"net:     {_usd(found.net_monthly_savings)} a month, after commitments{counted}")
     if basis := found.metadata.get("net_basis"):
         from ..reports.text import safe
 

@@ -216,7 +216,9 @@ given away once, to the largest saving first. Moving out of a reserved family ca
 - `--finops-cost-data` reads last month's bill (two Cost Explorer questions an account, 0.01 USD a page, two pages at most
   each, in the dry run and the ledger): covered hours by family whoever bought them, and what a unit really cost. The
   smaller of list price and that rate counts. Savings capped by the billed cost of the single resource are not done yet.
-- `totals.net` is a number only when every finding that counts was reconciled.
+- `net_monthly_savings` is what one finding leaves alone; `counted_net_monthly_savings` is its part of `totals.net` (at most
+  what it counts after overlaps), and these add up to it. `totals.net` is a number only when every finding that counts was
+  reconciled.
 
 """
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from ..audit import Audit
 from ..findings import Finding, PriceLine, cents
+from ..totals import counted_net
 from .text import plain, safe
 
 #: A cell that starts with one of these is a formula to a spreadsheet (full-width forms in some locales).
@@ -64,6 +65,7 @@ COLUMNS: Mapping[str, Callable[[Finding], str]] = {
     "estimated_annual_savings": lambda f: _figure(f.estimated_annual_savings),
     "net_monthly_savings": lambda f: _figure(f.net_monthly_savings),
     "counted_monthly_savings": lambda f: _figure(f.counted_monthly_savings),
+    "counted_net_monthly_savings": lambda f: _figure(counted_net(f)),
     "price_source": lambda f: _provenance(f.current_lines + f.target_lines, "source"),
     "price_as_of": lambda f: _provenance(f.current_lines + f.target_lines, "as_of"),
     "recommendation": lambda f: neutral(f.recommendation),

@@ -32,6 +32,7 @@ from ..audit import (
 )
 from ..errors import AuditError
 from ..findings import Finding, Note, PriceLine, cents
+from ..totals import counted_net
 from .text import plain
 
 T = TypeVar("T")
@@ -132,6 +133,7 @@ def finding_to_builtins(finding: Finding) -> dict[str, Any]:
         "estimated_annual_savings": _cents(finding.estimated_annual_savings),
         "net_monthly_savings": _cents(finding.net_monthly_savings),
         "counted_monthly_savings": _cents(finding.counted_monthly_savings),
+        "counted_net_monthly_savings": _cents(counted_net(finding)),
         # Unrounded: merging shards recomputes the totals from these alone and has to reach the same cents.
         "components": [
             {"key": part.key, "monthly_cost": _money(part.monthly_cost), "saved": _money(part.saved)}
