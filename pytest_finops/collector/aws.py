@@ -10,7 +10,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -91,16 +91,23 @@ class Aws:
         self._lock = threading.RLock()
         self._loader: Any = None
         self._sessions: dict[Login, Any] = {}
-        self._clients: dict[tuple[Login, str, str, int], Any] = {}
+        self._credentials: dict[Login, Any] = {}
+        self._clients: dict[tuple[str, str, str, int], Any] = {}
+        self._settings: dict[Login, str] = {}
+        self._acting = _Acting()
         self._standings: dict[Login, _Standing] = {}
         self._methods: dict[tuple[str, str], tuple[str, Any]] = {}
 
     def session(self, login: Login) -> Any:
-        """Return the guarded botocore session of ``login``; CollectError if the profile does not exist."""
+        """Return the guarded botocore session behind ``login``, shared by the roles that are assumed from it.
+
+        :raises CollectError: when the profile does not exist.
+        """
+        source = replace(login, role=None, external_id=None)
         with self._lock:
-            if login not in self._sessions:
-                self._sessions[login] = self._new_session(login)
-            return self._sessions[login]
+            if source not in self._sessions:
+                self._sessions[source] = self._new_session(source)
+            return self._sessions[source]
 
     def region(self, login: Login) -> str | None:
         """Return the region that the profile or the environment of ``login`` names."""
@@ -122,57 +129,68 @@ class Aws:
             self.guard.register(core)
             for role in _roles(core):
                 self.guard.allow_role(role)
-            if login.keys:
-                core.set_credentials(*login.keys)
-            elif login.role:
-                self._assume(core, login)
             return core
         except BotoCoreError as error:
             raise CollectError(
                 f"profile {login.profile or 'default'}: {error}", code=type(error).__name__
             ) from error
 
-    def _assume(self, core: Any, login: Login) -> None:
+    def _act(self, login: Login) -> None:
+        """Let the clients that this thread uses sign with the credentials of ``login``."""
+        with self._lock:
+            if login not in self._credentials:
+                if login.role:
+                    self._credentials[login] = self._assumed(login)
+                else:
+                    core = self.session(login)
+                    if login.keys:
+                        core.set_credentials(*login.keys)
+                    self._credentials[login] = core.get_credentials()
+                    # From now on clients of this session sign for whoever acts.
+                    core._credentials = _switch(self._acting)
+            self._acting.credentials = self._credentials[login]
+
+    def _assumed(self, login: Login) -> Any:
+        """Return credentials that assume the role of ``login`` when they are needed, and again before they end."""
         from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 
-        source = self.session(Login(profile=login.profile))
+        source = replace(login, role=None, external_id=None)
         assert login.role is not None
         self.guard.allow_role(login.role)
         extra = {"RoleSessionName": f"pytest-finops-{self.run_id}"}
         if login.external_id:
             extra["ExternalId"] = login.external_id
-
-        def client(_name: str, **credentials: Any) -> Any:
-            # The fetcher hands over frozen keys; the guarded session refreshes its own.
-            return self._make_client(
-                source, "sts", self.region(Login(profile=login.profile)) or "us-east-1", None
-            )
-
+        self._act(source)
         fetcher = AssumeRoleCredentialFetcher(
-            client_creator=client,
-            source_credentials=source.get_credentials(),
+            client_creator=lambda _name, **_: _AssumeRole(self, source),
+            source_credentials=self._credentials[source],
             role_arn=login.role,
             extra_args=extra,
         )
-        core._credentials = DeferredRefreshableCredentials(
-            method="assume-role", refresh_using=fetcher.fetch_credentials
-        )
+        return DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
 
     def enter(self, login: Login) -> None:
         """Get the credentials of ``login`` now (a role is assumed); CallFault says why not."""
         try:
-            self.session(login).get_credentials().get_frozen_credentials()
+            self._act(login)
+            self._acting.credentials.get_frozen_credentials()
         except Exception as error:
             raise CallFault(fault_of(error)) from error
 
     def client(self, login: Login, service: str, region: str, *, attempts: int = 3) -> Any:
-        """Return the client of ``service`` in ``region``; clients are thread-safe, sessions are not."""
-        key = (login, service, region, attempts)
+        """Return the client of ``service`` in ``region``, which signs for ``login`` until this thread asks for another.
+
+        Clients are thread-safe, sessions are not. One client serves every login whose profile has the same settings:
+        an organization of 500 accounts needs no more of them than one account (7 ms and 0.3 MB each).
+        """
         with self._lock:
+            core = self.session(login)
+            self._act(login)
+            if login not in self._settings:
+                self._settings[login] = _settings_of(core, login.endpoint)
+            key = (self._settings[login], service, region, attempts)
             if key not in self._clients:
-                self._clients[key] = self._make_client(
-                    self.session(login), service, region, login.endpoint, attempts
-                )
+                self._clients[key] = self._make_client(core, service, region, login.endpoint, attempts)
             return self._clients[key]
 
     def _make_client(
@@ -212,10 +230,9 @@ class Aws:
             if not standing.answered:
                 standing.ended = fault
                 return False
-            for one in [one for one in self._sessions if one.profile == login.profile]:
-                del self._sessions[one]
-            for key in [key for key in self._clients if key[0].profile == login.profile]:
-                del self._clients[key]
+            for known in (self._sessions, self._credentials):
+                for one in [one for one in known if one.profile == login.profile]:
+                    del known[one]
             for one, other in self._standings.items():
                 if one.profile == login.profile:
                     other.generation, other.answered = other.generation + 1, False
@@ -433,6 +450,58 @@ class Aws:
             return self.client(login, service, region, attempts=1)
         except (BotoCoreError, CollectError) as error:
             raise CallFault(fault_of(error)) from error
+
+
+class _Acting(threading.local):
+    """The credentials that the calling thread acts with."""
+
+    credentials: Any = None
+
+
+def _switch(acting: _Acting) -> Any:
+    """Return credentials for clients that stand for those of the calling thread."""
+    from botocore.credentials import Credentials
+
+    class Switch(Credentials):  # type: ignore[misc]
+        def get_frozen_credentials(self) -> Any:
+            return acting.credentials and acting.credentials.get_frozen_credentials()
+
+        def get_deferred_property(self, property_name: str) -> Any:
+            return lambda: acting.credentials and acting.credentials.get_deferred_property(property_name)()
+
+    return Switch("none", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class _AssumeRole:
+    """The client with which botocore assumes a role, signing for its source while it does so."""
+
+    aws: Aws
+    source: Login
+
+    def assume_role(self, **params: Any) -> Any:
+        """Send AssumeRole."""
+        acting = self.aws._acting
+        before = acting.credentials
+        try:
+            region = self.aws.region(self.source) or "us-east-1"
+            return self.aws.client(self.source, "sts", region).assume_role(**params)
+        finally:
+            acting.credentials = before
+
+
+#: Settings of a profile that say who acts and where, and nothing of how a client behaves.
+_WHO = re.compile(
+    r"aws_(access_key_id|secret_access_key|session_token|security_token|account_id)|role_\w+|source_profile|external_id"
+    r"|credential_(source|process)|duration_seconds|mfa_serial|web_identity_token_file|sso_\w+|login_session|region|output"
+    r"|cli_\w+"
+)
+
+
+def _settings_of(core: Any, endpoint: str | None) -> str:
+    """Return what makes the clients of a session differ from those of another, its credentials apart."""
+    scoped = core.get_scoped_config()
+    return repr((endpoint, sorted((k, repr(v)) for k, v in scoped.items() if not _WHO.fullmatch(k))))
 
 
 @dataclass(slots=True)
