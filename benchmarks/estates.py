@@ -13,6 +13,11 @@ from pytest_finops.testing.demo import balancer_arn, identifier
 #: The hour that the benchmark began in: the peers take no other clock than the machine's.
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 GIB = 2**30
+REGIONS = (
+    "us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1", "eu-west-1", "eu-west-2",
+    "eu-west-3", "eu-central-1", "eu-north-1", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ap-northeast-1",
+    "ap-northeast-2", "ap-northeast-3",
+)  # fmt: skip
 FAMILIES = ("m5", "m6i", "c5", "r5", "t3")
 SIZES = {"large": (2, 8), "xlarge": (4, 16), "2xlarge": (8, 32), "4xlarge": (16, 64)}
 
@@ -67,6 +72,11 @@ def sample() -> Estate:
 def large() -> Estate:
     """Ten accounts with four regions each, 100,000 resources."""
     return estate(LARGE, accounts=10, regions=("us-east-1", "us-west-2", "eu-west-1", "eu-central-1"))
+
+
+def empty(accounts: int = 20) -> Estate:
+    """An organization's worth of accounts with 17 regions each and nothing in them."""
+    return estate(Mix(*(0 for _ in range(13))), accounts=accounts, regions=REGIONS)
 
 
 def estate(mix: Mix, *, accounts: int, regions: tuple[str, ...]) -> Estate:

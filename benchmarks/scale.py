@@ -1,7 +1,8 @@
-"""Two large audits: ``python benchmarks/scale.py resources`` and ``python benchmarks/scale.py organization``.
+"""Three large audits: ``python benchmarks/scale.py resources``, ``… organization`` and ``… live``.
 
 ``resources``: 100,000 resources in 40 targets, hourly metrics where checks ask for them, against a served estate.
 ``organization``: 500 accounts x 17 regions x 100 rules (ten copies of the ten checks) on empty saved inventories.
+``live``: 20 accounts x 17 regions against a served estate with nothing in it: what an account costs beside its resources.
 """
 
 from __future__ import annotations
@@ -14,25 +15,22 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from estates import REGIONS
 from harness import ROOT, audit, environment, machine, run, serving
-
-REGIONS = (
-    "us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1", "eu-west-1", "eu-west-2",
-    "eu-west-3", "eu-central-1", "eu-north-1", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ap-northeast-1",
-    "ap-northeast-2", "ap-northeast-3",
-)  # fmt: skip
 
 
 def main() -> int:
     """Run one of the two; exit status 1 when its target is missed."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("which", choices=("resources", "organization"))
+    parser.add_argument("which", choices=("resources", "organization", "live"))
     parser.add_argument("--accounts", type=int, default=500)
     parser.add_argument("--latency", default="0.05")
     given = parser.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {machine()}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if given.which == "live":
+            return live(folder, given.latency)
         return (
             resources(folder, given.latency)
             if given.which == "resources"
@@ -73,6 +71,22 @@ def resources(folder: Path, latency: str) -> int:
         f"{done.peak} MB < 1024 MB"
     )
     return 0 if held else 1
+
+
+def live(folder: Path, latency: str) -> int:
+    """Audit 5, 10 and 20 empty accounts: requests and CPU grow with the accounts, memory hardly."""
+    with serving("empty", "--latency", latency) as server:
+        for accounts in (20, 5, 10, 20):
+            profiles = ",".join(f"bench{n}" for n in range(1, accounts + 1))
+            server.ask("reset")
+            done = run(
+                audit("--finops-profile", profiles, "--finops-prices", "offline"),
+                environment(folder, server.url, accounts=accounts),
+                folder,
+            )
+            asked = server.ask("report")
+            print(f"  {accounts:3d} accounts {done} {asked['requests']:6d} requests")
+    return 0
 
 
 def organization(folder: Path, accounts: int) -> int:

@@ -130,7 +130,7 @@ def _buckets(log: list[LoggedRequest]) -> list[list[Any]]:
 def main() -> None:
     """Serve until standard input ends."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("estate", choices=("sample", "large"))
+    parser.add_argument("estate", choices=("sample", "large", "empty"))
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--throttle", action="store_true")
     given = parser.parse_args()
