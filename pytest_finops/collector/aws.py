@@ -603,7 +603,7 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, BotoCoreError):
         return Fault("failed", name, text)
     # ResponseParserError, UnicodeDecodeError, KeyError: botocore lets them escape on bodies that are not AWS's.
-    return Fault("foreign", name, text)
+    return Fault("foreign", "ForeignAnswer", f"the answer cannot be read ({name}: {text}): not AWS's own")
 
 
 def _words(message: object) -> str:
