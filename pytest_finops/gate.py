@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
-from . import totals
 from .audit import Gate
 from .findings import Finding, Severity, cents
 
@@ -62,25 +61,26 @@ def judge(
 ) -> Gate:
     """Return the judgement on ``findings``, classified and counted.
 
-    Only findings with status new are judged; what equals a limit holds. What a limit compares is the total that
-    is printed: a sum of figures rounded to the cent, so that the audit file alone shows why a gate holds. The
-    growth since ``previous`` (the total of the baseline or of the last stored audit) is that of all that is
-    counted. Without a ``previous`` it is from zero, so that a limit never holds for want of something to
-    compare. A gate forgives findings and nothing else: what was not seen and ordinary failures change the exit
-    status, not the judgement. A run that was ``refused`` looked at nothing, so nothing holds.
+    Only findings with status new are judged; what equals a limit holds. Limits compare unrounded sums,
+    except the growth since ``previous`` (the total of the baseline or of the last stored audit, which is
+    rounded): it compares rounded totals of all that is counted. Without a ``previous`` the growth is from
+    zero, so that a limit never holds for want of something to compare. A gate forgives findings and nothing
+    else: what was not seen and ordinary failures change the exit status, not the judgement. A run that was
+    ``refused`` looked at nothing, so nothing holds.
     """
     if refused:
         return Gate(limits=limits.asked(), counted=ZERO, holds=False, reasons=(refused,))
     new = [finding for finding in findings if finding.status == "new"]
-    counted = totals.counted(new)
-    waste = totals.counted(finding for finding in new if finding.kind == "waste")
+    counted = sum((finding.counted_monthly_savings for finding in new), ZERO)
+    waste = sum((finding.counted_monthly_savings for finding in new if finding.kind == "waste"), ZERO)
     reasons: list[str] = []
     if limits.max_waste is not None and waste > limits.max_waste:
         reasons.append(f"waste {_over(waste, limits.max_waste)} USD a month")
     if limits.max_savings is not None and counted > limits.max_savings:
         reasons.append(f"savings {_over(counted, limits.max_savings)} USD a month")
     if limits.max_increase is not None:
-        growth = totals.counted(f for f in findings if f.status != "accepted") - (previous or ZERO)
+        total = sum((cents(f.counted_monthly_savings) for f in findings if f.status != "accepted"), ZERO)
+        growth = total - (previous or ZERO)
         if growth > limits.max_increase:
             since = "since nothing: no earlier audit" if previous is None else "since the last audit"
             reasons.append(f"increase {_over(growth, limits.max_increase)} USD a month {since}")
@@ -116,5 +116,13 @@ def closing_line(gate: Gate, complete: bool) -> str:
 
 
 def _over(amount: Decimal, limit: Decimal) -> str:
-    """Return ``120.00 > 100.00``, the limit with every place that says something, at least the cents."""
-    return f"{amount:f} > {max(limit.normalize(), cents(limit), key=lambda n: -int(n.as_tuple().exponent)):f}"
+    """Return ``120.00 > 100.00``; in full where both would round to the same."""
+    shown, wanted = cents(amount), cents(limit)
+    if shown > wanted:
+        return f"{shown:f} > {wanted:f}"
+    return f"{_in_full(amount)} > {_in_full(limit)}"
+
+
+def _in_full(amount: Decimal) -> str:
+    """Return an amount with every place that says something, at least the cents."""
+    return f"{max(amount.normalize(), cents(amount), key=lambda n: -int(n.as_tuple().exponent)):f}"

@@ -18,7 +18,6 @@ from pytest_finops.errors import ConfigError
 from pytest_finops.exemptions import Exemption
 from pytest_finops.findings import Component, Finding, Note, finding_id
 from pytest_finops.gate import Limits, closing_line, exit_status, judge
-from pytest_finops.totals import totals
 
 TODAY = date(2026, 11, 23)
 
@@ -48,23 +47,22 @@ def test_without_a_gate_option_any_new_finding_breaks() -> None:
     assert gate.reasons == ("1 new finding",)
 
 
-def test_limits_compare_the_sum_that_is_printed() -> None:
-    # 0.004 rounds to 0.00, 0.005 to 0.01: what the file says of each is what the gate adds up.
-    assert verdict(found("a", "0.004"), found("b", "0.004"), max_waste=D("0.007")).holds
-    rounded_up = (found("a", "10.005"), found("b", "10.005"))
-    gate = verdict(*rounded_up, max_waste=D("20.01"), max_savings=D("20.02"))
-    assert gate.counted == totals(rounded_up).monthly == D("20.02")  # unrounded: 20.010
-    assert gate.reasons == ("waste 20.02 > 20.01 USD a month",)
-    # 100.004 is 100.00 in the file, and a limit of 100 holds.
-    assert verdict(found(savings="100.004"), max_savings=D(100), max_increase=D(100)).holds
+def test_limits_compare_unrounded_counted_savings() -> None:
+    # 0.004 and 0.004 round to 0.00 each and sum to 0.008.
+    small = (found("a", "0.004"), found("b", "0.004"))
+    assert verdict(*small, max_waste=D("0.008")).holds
+    gate = verdict(*small, max_waste=D("0.007"))
+    assert not gate.holds
+    assert gate.counted == D("0.008")
+    assert gate.reasons == ("waste 0.008 > 0.007 USD a month",)
 
 
-def test_a_limit_is_shown_with_the_places_that_say_something() -> None:
-    assert verdict(found(savings="3614.53"), max_savings=D("3614.5290")).reasons == (
-        "savings 3614.53 > 3614.529 USD a month",
+def test_an_amount_is_shown_with_the_places_that_say_something() -> None:
+    assert verdict(found(savings="3614.53478000"), max_savings=D("3614.5340")).reasons == (
+        "savings 3614.53478 > 3614.534 USD a month",
     )
-    assert verdict(found(savings="1000.01"), max_savings=D(1000)).reasons == (
-        "savings 1000.01 > 1000.00 USD a month",
+    assert verdict(found(savings="1000.00100"), max_savings=D(1000)).reasons == (
+        "savings 1000.001 > 1000.00 USD a month",
     )
 
 
