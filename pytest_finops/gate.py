@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
+from . import totals
 from .audit import Gate
 from .findings import Finding, Severity, cents
 
@@ -64,23 +65,23 @@ def judge(
     Only findings with status new are judged; what equals a limit holds. Limits compare unrounded sums,
     except the growth since ``previous`` (the total of the baseline or of the last stored audit, which is
     rounded): it compares rounded totals of all that is counted. Without a ``previous`` the growth is from
-    zero, so that a limit never holds for want of something to compare. A gate forgives findings and nothing
+    zero, so that a limit never holds for want of something to compare. ``counted`` is a total and sums rounded
+    figures, as every total does. A gate forgives findings and nothing
     else: what was not seen and ordinary failures change the exit status, not the judgement. A run that was
     ``refused`` looked at nothing, so nothing holds.
     """
     if refused:
         return Gate(limits=limits.asked(), counted=ZERO, holds=False, reasons=(refused,))
     new = [finding for finding in findings if finding.status == "new"]
-    counted = sum((finding.counted_monthly_savings for finding in new), ZERO)
+    savings = sum((finding.counted_monthly_savings for finding in new), ZERO)
     waste = sum((finding.counted_monthly_savings for finding in new if finding.kind == "waste"), ZERO)
     reasons: list[str] = []
     if limits.max_waste is not None and waste > limits.max_waste:
         reasons.append(f"waste {_over(waste, limits.max_waste)} USD a month")
-    if limits.max_savings is not None and counted > limits.max_savings:
-        reasons.append(f"savings {_over(counted, limits.max_savings)} USD a month")
+    if limits.max_savings is not None and savings > limits.max_savings:
+        reasons.append(f"savings {_over(savings, limits.max_savings)} USD a month")
     if limits.max_increase is not None:
-        total = sum((cents(f.counted_monthly_savings) for f in findings if f.status != "accepted"), ZERO)
-        growth = total - (previous or ZERO)
+        growth = totals.counted(f for f in findings if f.status != "accepted") - (previous or ZERO)
         if growth > limits.max_increase:
             since = "since nothing: no earlier audit" if previous is None else "since the last audit"
             reasons.append(f"increase {_over(growth, limits.max_increase)} USD a month {since}")
@@ -90,7 +91,7 @@ def judge(
     allowed = limits.unpriced_allowed
     if allowed is not None and unpriced > allowed:
         reasons.append(f"{unpriced} without a price > {allowed}")
-    return Gate(limits=limits.asked(), counted=counted, holds=not reasons, reasons=tuple(reasons))
+    return Gate(limits=limits.asked(), counted=totals.counted(new), holds=not reasons, reasons=tuple(reasons))
 
 
 def exit_status(gate: Gate, *, complete: bool, pytest_status: int, ordinary_failed: bool) -> int:

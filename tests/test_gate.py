@@ -18,6 +18,7 @@ from pytest_finops.errors import ConfigError
 from pytest_finops.exemptions import Exemption
 from pytest_finops.findings import Component, Finding, Note, finding_id
 from pytest_finops.gate import Limits, closing_line, exit_status, judge
+from pytest_finops.totals import totals
 
 TODAY = date(2026, 11, 23)
 
@@ -53,8 +54,15 @@ def test_limits_compare_unrounded_counted_savings() -> None:
     assert verdict(*small, max_waste=D("0.008")).holds
     gate = verdict(*small, max_waste=D("0.007"))
     assert not gate.holds
-    assert gate.counted == D("0.008")
     assert gate.reasons == ("waste 0.008 > 0.007 USD a month",)
+
+
+def test_what_the_gate_counted_is_the_total_of_the_report() -> None:
+    new = (found("a", "10.005"), found("b", "10.005"))
+    gate = verdict(*new, max_savings=D("20.01"))
+    assert gate.counted == totals(new).monthly == D("20.02")
+    # The limit compares 20.010, which equals it.
+    assert gate.holds
 
 
 def test_an_amount_is_shown_with_the_places_that_say_something() -> None:
