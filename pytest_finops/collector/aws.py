@@ -19,7 +19,7 @@ from .. import __version__
 from ..errors import CollectError, WriteRefusedError
 from ..operations import operation as operation_facts
 from ..predictions import METRIC_PRICE
-from . import metric_answers
+from . import metric_answers, xml_answers
 from .breaker import Breaker
 from .faults import PATIENCE, CallFault, Fault, FaultKind, classify
 from .guard import Guard
@@ -90,6 +90,7 @@ class Aws:
         self._timeouts = timeouts
         self._lock = threading.RLock()
         self._loader: Any = None
+        self._parsers = xml_answers.Parsers()
         self._sessions: dict[Login, Any] = {}
         self._credentials: dict[Login, Any] = {}
         self._clients: dict[tuple[str, str, str, int], Any] = {}
@@ -125,6 +126,7 @@ class Aws:
             else:
                 core.register_component("data_loader", self._loader)
             core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+            self._parsers.register(core)
             metric_answers.register(core)
             self.guard.register(core)
             for role in _roles(core):
