@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .audit import Audit
+    from .billed import ResourceBill
     from .commitments import BilledUsage, Commitment
     from .declare import Page, inventory, metric
     from .errors import FindingsFound, FinopsError
@@ -26,14 +27,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "Audit": "audit", "BilledUsage": "commitments", "Commitment": "commitments", "Component": "findings", "Condition": "rules", "Environment": "resources",
     "Finding": "findings", "FindingsFound": "errors", "FinopsError": "errors", "Page": "declare",
-    "PriceKey": "prices.catalogue", "PriceLine": "findings", "Resource": "resources", "Rule": "rules",
+    "PriceKey": "prices.catalogue", "PriceLine": "findings", "Resource": "resources", "ResourceBill": "billed", "Rule": "rules",
     "Series": "metrics", "Target": "resources", "days_between": "resources", "inventory": "declare",
     "managed_by": "resources", "metric": "declare", "rule": "marks", "tags_of": "resources",
 }  # fmt: skip
 
 __all__ = [
     "Audit", "BilledUsage", "Commitment", "Component", "Condition", "Environment", "Finding", "FindingsFound", "FinopsError", "Page", "PriceKey",
-    "PriceLine", "Resource", "Rule", "Series", "Target", "__version__", "days_between", "inventory", "managed_by",
+    "PriceLine", "Resource", "ResourceBill", "Rule", "Series", "Target", "__version__", "days_between", "inventory", "managed_by",
     "metric", "rule", "tags_of",
 ]  # fmt: skip
 

@@ -29,6 +29,9 @@ CENT = Decimal("0.01")
 TOGETHER = "together"
 WITHDRAWN = "withdrawn"
 
+#: ``Finding.evidence`` key: what was billed for each component that the finding claims, where bills were asked for.
+BILLED = "what_was_billed"
+
 
 def cents(amount: Decimal) -> Decimal:
     """Round half up to the cent (interface, section 4)."""

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from .billed import AccountBill, ResourceBill
+from .collector.executor import pages_at_most
+from .collector.faults import Fault
 from .collector.store import Cell, Store
 from .commitments import BilledUsage, Commitment, Estate, ObservedCoverage, Reconciler, Usage, family_of
 from .declare import Inventory
@@ -118,7 +121,7 @@ class Commitments:
         found: list[BilledUsage] = []
         asked = False
         for declaration, cell in self._enrichments(frozenset({account_id})):
-            if is_billable(declaration):
+            if is_billable(declaration) and not _tells_resources(declaration):
                 if cell.fault or cell.cut or cell.partial:
                     return None
                 asked = True
@@ -160,6 +163,49 @@ class Commitments:
                         used[usage] += 1
                         where[row.account_id, row.region, row.id] = usage
         return used, where
+
+
+def resource_bills(plan: Plan, store: Store) -> tuple[dict[str, AccountBill], list[str]]:
+    """Return what resources were billed, by account, where that was asked for, and what people must know of the rest."""
+    found: dict[str, AccountBill] = {}
+    warnings = []
+    for declaration, target in plan.cells:
+        if not _tells_resources(declaration):
+            continue
+        cell = store.cell(declaration, target)
+        missing = ""
+        if fault := cell.fault or cell.cut:
+            missing = f"{declaration.call}: {fault}"
+            cure = _cure(fault)
+        elif cell.partial:
+            missing = f"{declaration.call}: only the first {pages_at_most(declaration)} pages were read"
+            cure = "audit fewer resources of the account at a time"
+        if missing:
+            account = target.account_id
+            warnings.append(f"{account}: what resources were billed caps no saving there: {missing}; {cure}")
+        found[target.account_id] = AccountBill.of(cell.rows, missing)
+    return found, warnings
+
+
+def _tells_resources(declaration: Inventory) -> bool:
+    """Whether an enrichment is the bill of resources."""
+    return (
+        bool(declaration.beside) and is_billable(declaration) and declaration.row_type() is ResourceBill
+    )
+
+
+def _cure(fault: Fault) -> str:
+    """Return what to do where bills of resources are not answered."""
+    if fault.kind == "denied":
+        return "allow ce:GetCostAndUsageWithResources, or do without the cap"
+    if fault.kind == "missing":
+        return "save the inventory with --finops-cost-data"
+    if fault.kind in ("unavailable", "failed"):
+        return (
+            "in the Cost Management preferences of the payer, switch on resource-level data at daily granularity "
+            "for these services; AWS has it two days later"
+        )
+    return "run again later"
 
 
 def _usage(line: BilledUsage) -> BillLine:

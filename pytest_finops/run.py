@@ -20,6 +20,7 @@ import pytest
 from . import (
     __version__,
     baseline,
+    billed,
     gate,
     last_discovery,
     net,
@@ -842,7 +843,7 @@ class AuditRun:
         return self.audit
 
     def _reconciled(self, found: list[Finding]) -> list[Finding]:
-        """Return the findings with what reservations and Savings Plans leave of their savings."""
+        """Return the findings with what reservations, Savings Plans and their bills leave of their savings."""
         settings, discovery = self.settings, self.discovery
         if self.plan is None or not self.collected or discovery is None:
             return found
@@ -852,7 +853,10 @@ class AuditRun:
         def resolve(key: PriceKey) -> Price:
             return self.prices.resolve(key.dimension, key.region, dict(key.attributes))
 
-        return net.Commitments(self.plan, self.store, accounts, resolve).reconcile(found)
+        reconciled = net.Commitments(self.plan, self.store, accounts, resolve).reconcile(found)
+        bills, warnings = net.resource_bills(self.plan, self.store)
+        self.said += warnings
+        return billed.cap(reconciled, bills)
 
     def looked(self) -> set[tuple[str, str, str]]:
         """Return the (rule, account, region) that were judged: what is not found there is gone."""

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,7 @@ import click
 
 from .. import __version__
 from ..errors import AuditError, FinopsError
-from ..findings import WITHDRAWN
+from ..findings import BILLED, WITHDRAWN
 from ..marks import CONSOLE
 from ..options import OPTIONS, REPORT_FORMATS, Option, ReportRequest
 from ..options import report as parse_report
@@ -488,9 +488,10 @@ def _explained(audit: Audit, found: Finding, inventory: Path | None) -> None:
         click.echo("\nclaims")
         for part in found.components:
             _tell(f"  {part.key}: costs {_usd(part.monthly_cost)}, saves {_usd(part.saved)}")
-    if found.evidence:
+    seen = {key: value for key, value in found.evidence.items() if key != BILLED}
+    if seen:
         click.echo("\nevidence")
-        for key, value in found.evidence.items():
+        for key, value in seen.items():
             _tell(f"  {safe(key)}: {safe(value)}")
     click.echo("\nwhat to do")
     for text in (found.recommendation, f"effort: {found.remediation_effort}", f"back: {found.rollback}"):
@@ -539,6 +540,7 @@ def _named(audit: Audit, name: str) -> list[Finding]:
 def _arithmetic(found: Finding) -> None:
     """Print both sides of the calculation, line by line, and how the savings follow."""
     from ..findings import cents
+    from ..reports.text import safe
     from ..totals import counted_net
 
     for side, lines, total in (
@@ -551,21 +553,20 @@ def _arithmetic(found: Finding) -> None:
     current, target = found.current_monthly_cost, found.target_monthly_cost
     saved = found.estimated_monthly_savings
     if saved is None:
-        from ..reports.text import safe
-
         reason = found.metadata.get(WITHDRAWN, "a price above is not known")
         click.echo(f"savings: not priced, because {safe(str(reason))}")
         return
     shown = f"{_usd(current)} - {_usd(Decimal(0) if target is None else target)} = "
     click.echo(f"savings: {shown if current is not None else ''}{_usd(saved)} a month")
+    billed = found.evidence.get(BILLED)
+    for key, text in billed.items() if isinstance(billed, Mapping) else ():
+        _tell(f"billed:  {safe(key)}: {safe(text)}")
     click.echo(f"counted: {_usd(found.counted_monthly_savings)} a month, after overlaps")
     if found.net_monthly_savings is not None:
         share = counted_net(found)
         counted = "" if share == cents(found.net_monthly_savings) else f"; counted {_usd(share)}"
         click.echo(f"net:     {_usd(found.net_monthly_savings)} a month, after commitments{counted}")
     if basis := found.metadata.get("net_basis"):
-        from ..reports.text import safe
-
         click.echo(f"         {safe(basis)}")
 
 
