@@ -189,9 +189,7 @@ def resource_bills(plan: Plan, store: Store) -> tuple[dict[str, AccountBill], li
 
 def _tells_resources(declaration: Inventory) -> bool:
     """Whether an enrichment is the bill of resources."""
-    return (
-        bool(declaration.beside) and is_billable(declaration) and declaration.row_type() is ResourceBill
-    )
+    return bool(declaration.beside) and is_billable(declaration) and declaration.row_type() is ResourceBill
 
 
 def _cure(fault: Fault) -> str:

@@ -469,13 +469,13 @@ def test_cost_data_tells_what_was_covered_and_what_was_really_paid(tmp_path: Pat
 
     status, output, document, asked = run(tmp_path, estate, "--finops-cost-data", "--finops-dry-run")
     assert status == 0, output
-    # At most two pages of each of the two questions.
-    assert document["predicted"]["upper"] == "0.04"
+    # At most two pages of each of the two questions, and five of what single resources were billed.
+    assert document["predicted"]["upper"] == "0.09"
     assert "ce.get_cost_and_usage" not in asked
 
     status, output, document, asked = run(tmp_path, estate, "--finops-cost-data")
     assert status == 1, output
-    assert document["api_usage"]["actual_cost"] == "0.02"
+    assert document["api_usage"]["actual_cost"] == "0.03"
     # Half an instance is bought, 0.096 an hour at list, 10 % less in fact: the first finding saves that, no other does.
     # 0.096 x 0.9 x 730 = 63.072
     assert [f["net_monthly_savings"] for f in document["findings"]] == ["63.07", "0.00"]

@@ -560,8 +560,10 @@ def _arithmetic(found: Finding) -> None:
     click.echo(f"savings: {shown if current is not None else ''}{_usd(saved)} a month")
     billed = found.evidence.get(BILLED)
     for key, text in billed.items() if isinstance(billed, Mapping) else ():
-        _tell(f"billed:  {safe(key)}: {safe(text)}")
-    click.echo(f"counted: {_usd(found.counted_monthly_savings)} a month, after overlaps")
+        click.echo(f"billed:  {safe(key)}: {safe(text)}")
+    click.echo(
+        f"counted: {_usd(found.counted_monthly_savings)} a month, after {'what was billed and ' if billed else ''}overlaps"
+    )
     if found.net_monthly_savings is not None:
         share = counted_net(found)
         counted = "" if share == cents(found.net_monthly_savings) else f"; counted {_usd(share)}"
