@@ -124,7 +124,11 @@ def cap(findings: Sequence[Finding], accounts: Mapping[str, AccountBill]) -> lis
 
     Findings of accounts whose bill was not asked for, without components or without a price stay as they are.
     """
-    ceilings = {account: _ceilings(account, bill, findings) for account, bill in accounts.items()}
+    claimants: defaultdict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        if finding.account_id in accounts and finding.estimated_monthly_savings is not None:
+            claimants[finding.account_id].append(finding)
+    ceilings = {account: _ceilings(accounts[account], claims) for account, claims in claimants.items()}
     return [
         _capped(finding, accounts[finding.account_id], ceilings[finding.account_id])
         if finding.account_id in accounts and finding.estimated_monthly_savings is not None and finding.components
@@ -133,12 +137,10 @@ def cap(findings: Sequence[Finding], accounts: Mapping[str, AccountBill]) -> lis
     ]  # fmt: skip
 
 
-def _ceilings(account: str, bill: AccountBill, findings: Sequence[Finding]) -> dict[tuple[str, str], Decimal]:
-    """Return the ceiling of each claimed component that has one, by region and key."""
+def _ceilings(bill: AccountBill, findings: Sequence[Finding]) -> dict[tuple[str, str], Decimal]:
+    """Return the ceiling of each component that the findings of an account claim and that has one, by region and key."""
     claimed: defaultdict[Billed, dict[tuple[str, str], Decimal]] = defaultdict(dict)
     for finding in findings:
-        if finding.account_id != account or finding.estimated_monthly_savings is None:
-            continue
         for part in finding.components:
             billed = bill.at(finding.region, part.key)
             if billed is not None and not billed.unclear and part.saved is not None:

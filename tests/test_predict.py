@@ -70,16 +70,23 @@ def test_pages_of_cost_explorer_are_an_upper_bound(tmp_path: Path) -> None:
     status, output, dry, endpoint = run(tmp_path, "--finops-cost-data", "--finops-dry-run")
     assert status == 0, output
     assert endpoint.count("ce", "get_cost_and_usage") == 0
-    assert dry["predicted"] == {"lower": "0.01", "upper": "0.05", "exact": False}
-    (asked,) = [call for call in dry["calls"] if call["service"] == "ce"]
-    assert (asked["calls"], asked["cost"], asked["bound"]) == (5, "0.05", "most")
+    # Beside volumes, what they were billed is asked for too, five pages at most.
+    assert dry["predicted"] == {"lower": "0.02", "upper": "0.1", "exact": False}
+    asked = [call for call in dry["calls"] if call["service"] == "ce"]
+    assert [(call["operation"], call["calls"], call["cost"], call["bound"]) for call in asked] == [
+        ("get_cost_and_usage", 5, "0.05", "most"), ("get_cost_and_usage_with_resources", 5, "0.05", "most"),
+    ]  # fmt: skip
 
     status, output, document, endpoint = run(tmp_path, "--finops-cost-data")
     assert status == 0, output
     assert endpoint.count("ce", "get_cost_and_usage") == 3  # six days, two a page
-    assert document["api_usage"]["actual_cost"] == "0.03"
-    assert document["api_usage"]["predicted"] == {"lower": "0.01", "upper": "0.05", "exact": False}
-    assert "up to 5 ce.get_cost_and_usage, 0.01 to 0.05 USD" in output
+    assert endpoint.count("ce", "get_cost_and_usage_with_resources") == 1
+    assert document["api_usage"]["actual_cost"] == "0.04"
+    assert document["api_usage"]["predicted"] == dry["predicted"]
+    assert (
+        "up to 5 ce.get_cost_and_usage, up to 5 ce.get_cost_and_usage_with_resources, 0.02 to 0.10 USD"
+        in output
+    )
 
 
 def test_more_pages_than_declared_are_not_paid_for_and_not_clean(tmp_path: Path) -> None:
@@ -98,7 +105,7 @@ def test_a_dear_run_is_refused_before_it_pays(tmp_path: Path) -> None:
     status, output, document, endpoint = run(tmp_path, "--finops-cost-data", "--finops-max-api-cost=0.04")
 
     assert status == 4, output
-    assert "--finops-max-api-cost 0.04: this run would cost up to 0.05 USD" in output
+    assert "--finops-max-api-cost 0.04: this run would cost up to 0.10 USD" in output
     assert endpoint.count("ce", "get_cost_and_usage") == 0
     # Nothing is lost, and nothing looks clean: every row is there and did not run.
     assert {row["outcome"] for row in document["checks"]} == {"not_run"}

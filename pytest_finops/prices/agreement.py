@@ -215,10 +215,33 @@ given away once, to the largest saving first. Moving out of a reserved family ca
   Redshift, Lambda, Fargate). What no commitment is ever sold for (volumes, addresses, gateways) is net as it is.
 - `--finops-cost-data` reads last month's bill (two Cost Explorer questions an account, 0.01 USD a page, two pages at most
   each, in the dry run and the ledger): covered hours by family whoever bought them, and what a unit really cost. The
-  smaller of list price and that rate counts. Savings capped by the billed cost of the single resource are not done yet.
+  smaller of list price and that rate counts.
 - `net_monthly_savings` is what one finding leaves alone; `counted_net_monthly_savings` is its part of `totals.net` (at most
   what it counts after overlaps), and these add up to it. `totals.net` is a number only when every finding that counts was
   reconciled.
+
+## No more than was billed
+
+With `--finops-cost-data` nothing is claimed of a resource beyond its bill, which knows free tiers and private discounts.
+`ce:GetCostAndUsageWithResources` is asked once an account beside instances, volumes, databases, load balancers, NAT
+gateways and addresses: unblended and amortized cost of twelve whole days, the last of which ended a day ago (Cost
+Explorer keeps 14 and is about one behind). It costs 0.01 USD a page, five pages at most, in the dry run, the ledger, the
+policy and `--finops-max-api-cost`. AWS answers only where the payer has switched on resource-level data at daily
+granularity for these services; no audit ever switches it on.
+
+    ceiling = unblended USD of the twelve days x 730 h / 288 h
+
+- A component of a finding costs and saves at most the ceiling of its resource; hours and storage of a database share one
+  bill, the dearest first. `counted_monthly_savings`, `net_monthly_savings` and the totals follow. A cap is no replacement:
+  a change that saves less than was billed keeps its figure, and `estimated_monthly_savings` stays at list price, the
+  sum of its lines. Minimum savings and outcomes go by that estimate.
+- `evidence.what_was_billed` says for each component how its ceiling came to be; `finops-playbook explain` prints it.
+- *Not reconciled*, with the reason, while the estimate stays: the bill has no line of it (snapshots, addresses in use); it
+  was not billed on each of the days (young, or stopped for a while); its days differ by more than a tenth and a cent, so
+  that some may be partial; its amortized cost is not the unblended one, since a reservation or a Savings Plan paid; it lies
+  behind the fifth page. Credits, refunds and tax are no price and are left out.
+- A bill that is not answered (not switched on, denied, throttled) is one warning an account with its cure, no error and no
+  zero.
 
 """
 
