@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .audit import Audit
     from .billed import ResourceBill
-    from .commitments import BilledUsage, Commitment
+    from .commitments import BilledUsage, Commitment, PlanRate
     from .declare import Page, inventory, metric
     from .errors import FindingsFound, FinopsError
     from .findings import Component, Finding, PriceLine
     from .marks import rule
     from .metrics import Series
+    from .prices.bill import billed_as
     from .prices.catalogue import PriceKey
     from .resources import Environment, Resource, Target, days_between, managed_by, tags_of
     from .rules import Condition, Rule
@@ -27,14 +28,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "Audit": "audit", "BilledUsage": "commitments", "Commitment": "commitments", "Component": "findings", "Condition": "rules", "Environment": "resources",
     "Finding": "findings", "FindingsFound": "errors", "FinopsError": "errors", "Page": "declare",
-    "PriceKey": "prices.catalogue", "PriceLine": "findings", "Resource": "resources", "ResourceBill": "billed", "Rule": "rules",
+    "PlanRate": "commitments", "PriceKey": "prices.catalogue", "PriceLine": "findings", "Resource": "resources", "ResourceBill": "billed", "Rule": "rules",
     "Series": "metrics", "Target": "resources", "days_between": "resources", "inventory": "declare",
-    "managed_by": "resources", "metric": "declare", "rule": "marks", "tags_of": "resources",
+    "managed_by": "resources", "metric": "declare", "rule": "marks", "tags_of": "resources", "billed_as": "prices.bill",
 }  # fmt: skip
 
 __all__ = [
-    "Audit", "BilledUsage", "Commitment", "Component", "Condition", "Environment", "Finding", "FindingsFound", "FinopsError", "Page", "PriceKey",
-    "PriceLine", "Resource", "ResourceBill", "Rule", "Series", "Target", "__version__", "days_between", "inventory", "managed_by",
+    "Audit", "BilledUsage", "Commitment", "Component", "Condition", "Environment", "Finding", "FindingsFound", "FinopsError", "Page", "PlanRate", "PriceKey",
+    "PriceLine", "Resource", "ResourceBill", "Rule", "Series", "Target", "__version__", "billed_as", "days_between", "inventory", "managed_by",
     "metric", "rule", "tags_of",
 ]  # fmt: skip
 

@@ -6,7 +6,7 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .findings import Finding, PriceLine
 from .resources import Resource
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .prices.catalogue import PriceKey
 
 ZERO = Decimal(0)
+#: Hours that only come of dividing what does not divide.
+NOISE = Decimal("1e-12")
 
 #: What runs: a price by the hour, and the zone (empty where it does not matter).
 Usage = tuple["PriceKey", str]
@@ -25,8 +27,9 @@ class Commitment(Resource):
     """Hours that are paid whether they are used or not: a reservation, or a Savings Plan.
 
     ``capacity`` is in units an hour; :meth:`units` says how many of them one hour of something takes.
-    ``rank`` orders commitments as AWS applies them, the most specific first. ``at_least`` marks a capacity that
-    is stated as large as it can be, so that what is left of a saving is at least what is said.
+    ``rank`` orders commitments as AWS applies them, the most specific first. ``at_least`` marks one that is taken
+    for as large as it can be, or that covers what is not read here too, so that what is left of a saving is at
+    least what is said.
     """
 
     capacity: Decimal = ZERO
@@ -36,6 +39,32 @@ class Commitment(Resource):
     def units(self, used: Usage, price: Decimal | None) -> Decimal | None:
         """Return the units of one hour of ``used``, whose list price is ``price``; None: it is not covered."""
         raise NotImplementedError
+
+    def charging(self, rates: Mapping[PriceKey, Decimal], *, at_least: bool) -> Commitment:
+        """Return this commitment with what AWS says that it charges an hour; ``at_least``: it covers what is not seen too."""
+        return self
+
+    def rate(self, key: PriceKey) -> Decimal | None:
+        """Return what it charges for an hour of ``key``, where AWS says so."""
+        return None
+
+    def discount(self, units: Decimal, price: Decimal | None) -> Decimal:
+        """Return how much better this is used than for something else: AWS covers the greatest discount first."""
+        return ZERO
+
+    def is_exact(self, used: Usage) -> bool:
+        """Whether what it covers of ``used`` is known, not only bounded."""
+        return not self.at_least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class PlanRate(Resource):
+    """What a Savings Plan charges for an hour of a usage type and operation (USD)."""
+
+    plan: str = ""
+    usage_type: str = ""
+    operation: str = ""
+    rate: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -97,8 +126,8 @@ class Estate:
     unknown: str = ""
 
 
-#: A commitment and what it can cover, by units: size flexibility starts at the smallest size.
-Coverage = tuple[Commitment, list[tuple[Decimal, Usage]]]
+#: A commitment and what it can cover, by discount and units: size flexibility starts at the smallest size.
+Coverage = tuple[Commitment, list[tuple[Decimal, Decimal, Usage]]]
 
 
 def coverage(
@@ -115,9 +144,10 @@ def coverage(
 def extend(found: Iterable[Coverage], used: Usage, price: Callable[[PriceKey], Decimal | None]) -> None:
     """Add ``used`` to what the commitments that cover it can cover."""
     for commitment, eligible in found:
-        units = commitment.units(used, price(used[0]))
+        listed = price(used[0])
+        units = commitment.units(used, listed)
         if units is not None and units > 0:
-            insort(eligible, (units, used))
+            insort(eligible, (-commitment.discount(units, listed), units, used))
 
 
 def uncovered(running: Mapping[Usage, Decimal], commitments: Iterable[Coverage]) -> dict[Usage, Decimal]:
@@ -125,7 +155,7 @@ def uncovered(running: Mapping[Usage, Decimal], commitments: Iterable[Coverage])
     left = dict(running)
     for commitment, eligible in commitments:
         capacity = commitment.capacity
-        for units, used in eligible:
+        for _, units, used in eligible:
             if capacity <= 0:
                 break
             if (hours := left.get(used, ZERO)) > 0:
@@ -167,48 +197,46 @@ class Reconciler:
             key=lambda n: (-(findings[n].estimated_monthly_savings or ZERO), findings[n].sort_key),
         )
         done = {number: self._net(findings[number]) for number in order}
-        found = []
-        for number, finding in enumerate(findings):
-            net, basis = done[number]
-            metadata = {**finding.metadata, "net_basis": basis} if basis else finding.metadata
-            found.append(replace(finding, net_monthly_savings=net, metadata=metadata))
-        return found
+        return [done[number].on(finding) for number, finding in enumerate(findings)]
 
-    def _net(self, finding: Finding) -> tuple[Decimal | None, str]:
+    def _net(self, finding: Finding) -> _Net:
         listed = finding.estimated_monthly_savings
         if listed is None:
-            return None, ""
+            return _Net(None)
         before = [line for line in finding.current_lines if line.dimension in self._committable]
         after = [line for line in finding.target_lines if line.dimension in self._committable]
         if not before and not after:
-            return self._discounted(finding, listed, self._estate_of(finding), ())
+            return self._discounted(finding, _Net(listed), self._estate_of(finding), ())
         unread = sorted({line.dimension for line in (*before, *after)} - self._covered)
         if unread:
-            return None, f"not reconciled: commitments for {unread[0]} are not read"
+            return _Net(None, f"not reconciled: commitments for {unread[0]} are not read")
         estate = self._estate_of(finding)
         if estate.unknown:
-            return None, f"not reconciled: {estate.unknown}"
+            return _Net(None, f"not reconciled: {estate.unknown}")
         if len(before) != 1 or len(after) > 1:
-            return None, "not reconciled: it is more than one thing that runs"
+            return _Net(None, "not reconciled: it is more than one thing that runs")
         return self._alone(finding, listed, estate, before[0], after[0] if after else None)
 
     def _alone(
         self, finding: Finding, listed: Decimal, estate: Estate, before: PriceLine, after: PriceLine | None
-    ) -> tuple[Decimal | None, str]:
+    ) -> _Net:
         now = estate.where.get((finding.account_id, finding.region, finding.resource_id))
         if now is None or now[0] != self._key_of(before):
-            return None, "not reconciled: it is not among what runs"
+            return _Net(None, "not reconciled: it is not among what runs")
         if (now[0].dimension, now[0].region) in estate.unclear:
-            return None, "not reconciled: the bill does not tell what was covered"
+            return _Net(None, "not reconciled: the bill does not tell what was covered")
         then = None if after is None else (self._key_of(after), now[1])
         known, pairs = self._coverage_of(estate)
         for used in (now, then):
             if used is not None and used not in known:
                 known.add(used)
                 extend(pairs, used, self._price)
-        applying = [one for one, eligible in pairs if any(used in (now, then) for _, used in eligible)]
+        applying = [
+            (one, eligible) for one, eligible in pairs if any(used in (now, then) for *_, used in eligible)
+        ]
         if not applying:
-            return self._discounted(finding, listed, estate, (), "no reservation or Savings Plan applies")
+            alone = _Net(listed, "no reservation or Savings Plan applies")
+            return self._discounted(finding, alone, estate, ())
         state = self._left.setdefault(id(estate), {used: Decimal(n) for used, n in estate.running.items()})
         place = id(estate), f"{finding.account_id}/{finding.region}/{finding.resource_id}"
         if place in self._changed:
@@ -216,19 +244,19 @@ class Reconciler:
             was, became = self._changed[place]
             state = _moved(state, became, was)
         moved = _moved(state, now, then)
-        difference = self._cost(state, moved, estate, pairs)
-        if difference is None:
-            return None, "not reconciled: the price of what takes the freed hours is not known"
+        bought = self._bought(state, moved, estate, pairs)
+        if bought is None:
+            return _Net(None, "not reconciled: the price of what takes the freed hours is not known")
         if place not in self._changed and finding.status != "accepted":
             self._left[id(estate)] = moved
             self._changed[place] = (now, then)
         then_price = ZERO if after is None or after.unit_price is None else after.unit_price
         listed_hour = (before.unit_price or ZERO) - then_price
+        difference = -sum((one.hours * one.unit_price for one in bought), ZERO)
         net = listed - (listed_hour - difference) * before.quantity
-        named = ", ".join(sorted(one.id for one in applying)[:5])
-        bound = "at least, " if any(one.at_least for one in applying) else ""
         lines = (before,) if after is None else (before, after)
-        return self._discounted(finding, net, estate, lines, f"{bound}after {named}")
+        found = _Net(net, _basis(applying, now, then), tuple(bought))
+        return self._discounted(finding, found, estate, lines)
 
     def _coverage_of(self, estate: Estate) -> tuple[set[Usage], list[Coverage]]:
         if id(estate) not in self._coverage:
@@ -236,43 +264,87 @@ class Reconciler:
             self._coverage[id(estate)] = set(estate.running), found
         return self._coverage[id(estate)]
 
-    def _cost(
+    def _bought(
         self,
         before: Mapping[Usage, Decimal],
         after: Mapping[Usage, Decimal],
         estate: Estate,
         pairs: Sequence[Coverage],
-    ) -> Decimal | None:
-        """Return what an hour costs less on demand, or None if that cannot be told."""
+    ) -> list[_Bought] | None:
+        """Return what is bought more, or less, on demand each hour, or None if its price is not known."""
         less, more = uncovered(before, pairs), uncovered(after, pairs)
-        total = ZERO
+        changes: dict[PriceKey, Decimal] = {}
         for used in {*less, *more}:
-            change = less.get(used, ZERO) - more.get(used, ZERO)
-            price = self._price(used[0])
-            if change and price is None:
+            change = more.get(used, ZERO) - less.get(used, ZERO)
+            if abs(change) > NOISE:
+                changes[used[0]] = changes.get(used[0], ZERO) + change
+        found = []
+        for key, change in sorted(changes.items()):
+            price = self._price(key)
+            if price is None:
                 return None
-            total += change * self._paid(estate, used[0], price or ZERO)
-        return total
+            found.append(_Bought(key, change, self._paid(estate, key, price)))
+        return found
 
     @staticmethod
     def _paid(estate: Estate, key: PriceKey, price: Decimal) -> Decimal:
         """Return what a unit costs on demand: the list price, or less if the bill says so."""
         return min(price, estate.rates.get(key, price))
 
-    def _discounted(
-        self, finding: Finding, net: Decimal, estate: Estate, done: Sequence[PriceLine], basis: str = ""
-    ) -> tuple[Decimal, str]:
-        """Return ``net`` with the other lines at what their units really cost."""
-        before = net
+    def _discounted(self, finding: Finding, found: _Net, estate: Estate, done: Sequence[PriceLine]) -> _Net:
+        """Return ``found`` with the other lines at what their units really cost."""
+        assert found.amount is not None
+        net = found.amount
         for sign, lines in ((-1, finding.current_lines), (1, finding.target_lines)):
             for line in lines:
                 if line.unit_price is not None and line not in done:
                     paid = self._paid(estate, self._key_of(line), line.unit_price)
                     net += sign * line.quantity * (line.unit_price - paid)
-        said = [
-            part for part in (basis, "at the rates of last month's bill" if net != before else "") if part
-        ]
-        return net, "; ".join(said)
+        if net == found.amount:
+            return found
+        said = "at the rates of last month's bill"
+        return replace(found, amount=net, basis=f"{found.basis}; {said}" if found.basis else said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bought:
+    """Hours of a price that are bought more (or less, negative) on demand each hour, and what one costs."""
+
+    key: PriceKey
+    hours: Decimal
+    unit_price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class _Net:
+    """Net savings a month (None = not reconciled), where they come from, and the purchases that they follow from."""
+
+    amount: Decimal | None
+    basis: str = ""
+    bought: tuple[_Bought, ...] = ()
+
+    def on(self, finding: Finding) -> Finding:
+        """Return ``finding`` with these net savings."""
+        said: dict[str, Any] = {"net_basis": self.basis} if self.basis else {}
+        if self.bought:
+            said["net_lines"] = [
+                {"price": str(one.key), "hours": one.hours, "unit_price": one.unit_price}
+                for one in self.bought
+            ]
+        return replace(finding, net_monthly_savings=self.amount, metadata={**finding.metadata, **said})
+
+
+def _basis(applying: Sequence[Coverage], now: Usage, then: Usage | None) -> str:
+    """Return for people after which commitments a saving is net, and at which of their own rates."""
+    exact = all(one.is_exact(used) for one, eligible in applying for *_, used in eligible)
+    named = ", ".join(sorted(one.id for one, _ in applying)[:5])
+    rates = {
+        f"{one.id} charges {rate:f} USD an hour for {used[0]}": None
+        for one, _ in applying
+        for used in (now, then)
+        if used is not None and (rate := one.rate(used[0])) is not None
+    }
+    return "; ".join([f"{'' if exact else 'at least, '}after {named}", *list(rates)[:4]])
 
 
 def _moved(

@@ -68,6 +68,7 @@ class Inventory:
     max_resources: int | None = None
     max_pages: int | None = None
     prices: Callable[[Any], Iterable[PriceKey]] | None = None
+    by_prices: Callable[[Any, Sequence[PriceKey]], Iterable[Mapping[str, Any]]] | None = None
     beside: tuple[str, ...] = ()
     parse: Callable[[Page], Iterable[Row] | None]
     description: str = ""
@@ -188,6 +189,7 @@ def inventory(
     max_resources: int | None = None,
     max_pages: int | None = None,
     prices: Callable[[Any], Iterable[PriceKey]] | None = None,
+    by_prices: Callable[[Any, Sequence[PriceKey]], Iterable[Mapping[str, Any]]] | None = None,
     beside: Iterable[str] = (),
 ) -> Callable[[Callable[[Page], Any]], Any]:
     """Declare an inventory fixture: one AWS read, paged to its end, once per account and region.
@@ -211,6 +213,8 @@ def inventory(
     :param max_resources: bound; beyond it the result is marked partial.
     :param max_pages: bound of a billable call (Cost Explorer, S3), 10 unless given; what it may cost follows from it.
     :param prices: the price keys that one resource can need.
+    :param by_prices: with ``per=``: further members of the requests for one parent, by the prices that all resources can
+        need; asked after everything else that is free.
     :param beside: inventories beside which the engine itself reads this one, as an enrichment: commitments, say.
     :raises DeclarationError: when the declaration cannot be right.
 
@@ -234,12 +238,14 @@ def inventory(
             raise DeclarationError(f"inventory {name}: key {key!r} is not a path like 'Volumes[]'")
         if per and callable(params):
             raise DeclarationError(f"inventory {name}: params= of a per= inventory are fixed ones")
+        if by_prices and (per is None or batch > 1 or operation_facts(service, operation).billable):
+            raise DeclarationError(f"inventory {name}: by_prices= needs per= without batch=, and a free call")
         if batch > 1 and not isinstance(param, str):
             raise DeclarationError(f"inventory {name}: batch= needs param= to be one request member")
         declaration = Inventory(
             name=name, service=service, operation=operation, key=key, id=id, level=level, params=params if callable(params) else dict(params or {}),
             per=per, param=param, batch=batch, within=within, where=where, witness=witness, tokens=tokens,
-            absent=frozenset(absent), optional=optional or bool(beside), beside=tuple(beside), max_resources=max_resources, max_pages=max_pages, prices=prices, parse=function,
+            absent=frozenset(absent), optional=optional or bool(beside), beside=tuple(beside), max_resources=max_resources, max_pages=max_pages, prices=prices, by_prices=by_prices, parse=function,
             description=(inspect.getdoc(function) or "").strip(),
         )  # fmt: skip
         return _fixture(declaration, function, [per] if per else [])

@@ -11,7 +11,16 @@ from .billed import AccountBill, ResourceBill
 from .collector.executor import pages_at_most
 from .collector.faults import Fault
 from .collector.store import Cell, Store
-from .commitments import BilledUsage, Commitment, Estate, ObservedCoverage, Reconciler, Usage, family_of
+from .commitments import (
+    BilledUsage,
+    Commitment,
+    Estate,
+    ObservedCoverage,
+    PlanRate,
+    Reconciler,
+    Usage,
+    family_of,
+)
 from .declare import Inventory
 from .findings import Finding, PriceLine
 from .plan import Plan, is_billable
@@ -143,14 +152,28 @@ class Commitments:
 
     def _estate(self, accounts: frozenset[str]) -> Estate:
         committed: list[Commitment] = []
+        rates: dict[str, dict[PriceKey, Decimal]] = {}
         for declaration, cell in self._enrichments(accounts):
+            if declaration.by_prices:
+                for row in cell.rows:
+                    if (key := _priced(row)) is not None:
+                        rates.setdefault(row.plan, {})[key] = row.rate
+                continue
             if is_billable(declaration):
                 continue
             if fault := cell.fault or cell.cut:
                 return Estate(unknown=f"{declaration.call}: {fault}")
             committed += [row for row in cell.rows if isinstance(row, Commitment)]
+        # AWS covers the usage of a plan's owner first, and usage that was not seen may take what is freed.
+        bound = len(accounts) > 1 or not self._whole(accounts)
+        known = (one.charging(rates[one.id], at_least=bound) if one.id in rates else one for one in committed)
         used, where = self._used(accounts)
-        return Estate(used, tuple(committed), where)
+        return Estate(used, tuple(known), where)
+
+    def _whole(self, accounts: frozenset[str]) -> bool:
+        """Whether everything that runs was seen."""
+        cells = (cell for name in accounts for one, _, cell in self._of.get(name, ()) if one in self._running)
+        return not any(cell.fault or cell.early for cell in cells)
 
     def _used(self, accounts: frozenset[str]) -> tuple[Counter[Usage], dict[tuple[str, str, str], Usage]]:
         used: Counter[Usage] = Counter()
@@ -204,6 +227,14 @@ def _cure(fault: Fault) -> str:
             "for these services; AWS has it two days later"
         )
     return "run again later"
+
+
+def _priced(row: object) -> PriceKey | None:
+    """Return what a rate is the rate of; None where that is not known, or where it is no rate."""
+    if not isinstance(row, PlanRate) or row.rate <= 0:
+        return None
+    zero = Decimal(0)
+    return identify(BillLine(row.usage_type, row.operation, "", zero, zero, zero))
 
 
 def _usage(line: BilledUsage) -> BillLine:

@@ -242,7 +242,10 @@ def build(
                 for target in planned_at(inventory, covered, all_targets, payer):
                     series[metric, inventory, target] = None
             plan.period_days = max(plan.period_days, check.rule.period_days or 14)
+    among = {enrichment.name: enrichment for enrichment in beside}
     for enrichment in beside:
+        if enrichment.per:
+            plan.children.setdefault(among[enrichment.per], []).append(enrichment)
         for declaration, target in list(cells):
             if declaration.name in enrichment.beside:
                 cells[enrichment, at_level(target, enrichment.level, payer)] = None

@@ -345,9 +345,12 @@ class AuditRun:
             self._prune(say)
         collector = self._collector(progress, spool)
         self.guard.allow(self.plan.calls)
-        free = [cell for cell in self.plan.cells if not is_billable(cell[0])]
+        late = [cell for cell in self.plan.cells if cell[0].by_prices]
+        free = [cell for cell in self.plan.cells if not (is_billable(cell[0]) or cell[0].by_prices)]
         paid = [cell for cell in self.plan.cells if is_billable(cell[0])]
         collector.inventories(free, self.plan.children)
+        if late:
+            collector.inventories(late, self.plan.children, self.price_keys())
         wanted = () if self.settings.skip_metrics else self.plan.series
         if not self.worker:
             made = self.ledger.entries() if self.saved is None else collector.replayed()

@@ -137,6 +137,21 @@ def test_metric_reads_attributes_that_exist(declared: Metric) -> None:
         assert any(hasattr(row, attribute) for row in rows), attribute
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "more"),
+    [
+        ("savingsplans", "describe_savings_plan_rates", {}),
+        ("savingsplans", "describe_savings_plan_rates", {"per": "a", "param": "b", "batch": 2}),
+        ("ce", "get_cost_and_usage", {"per": "a", "param": "b"}),
+    ],
+)
+def test_what_prices_narrow_follows_another_inventory_and_is_free(
+    service: str, operation: str, more: dict[str, Any]
+) -> None:
+    with pytest.raises(DeclarationError, match="by_prices="):
+        inventory(service, operation, "x[]", by_prices=lambda parent, prices: [], **more)(lambda page: None)
+
+
 def test_what_is_billed_by_the_metric_is_no_inventory() -> None:
     with pytest.raises(DeclarationError, match=r"use @finops\.metric"):
         inventory("cloudwatch", "get_metric_data", "MetricDataResults[]")(lambda page: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 from finops_kit import ACCOUNT, audit, environment
 from pytest_finops.fixtures.reservations import ReservedDatabases, ReservedInstances, SavingsPlan, normalized
@@ -103,6 +105,19 @@ def finding(
     return Finding(**{**values, **fields})
 
 
+def reconciled(
+    running: Mapping[str, PriceKey],
+    commitments: Sequence[Commitment],
+    *found: Finding,
+    zone: str = "us-east-1a",
+    unknown: str = "",
+) -> list[Finding]:
+    places = {(ACCOUNT, "us-east-1", name): (wanted, zone) for name, wanted in running.items()}
+    estate = Estate(Counter(places.values()), commitments, places, unknown=unknown)
+    covered = frozenset(wanted.dimension for wanted in running.values()) | {"ec2.instance"}
+    return Reconciler(lambda _: estate, COMMITTABLE, covered, price, key_of).reconcile(found)
+
+
 def nets(
     running: Mapping[str, PriceKey],
     commitments: Sequence[Commitment],
@@ -111,10 +126,7 @@ def nets(
     unknown: str = "",
 ) -> list[str | None]:
     """The net savings of findings, rounded, where ``running`` runs: resource id -> price."""
-    places = {(ACCOUNT, "us-east-1", name): (wanted, zone) for name, wanted in running.items()}
-    estate = Estate(Counter(places.values()), commitments, places, unknown=unknown)
-    covered = frozenset(wanted.dimension for wanted in running.values()) | {"ec2.instance"}
-    done = Reconciler(lambda _: estate, COMMITTABLE, covered, price, key_of).reconcile(found)
+    done = reconciled(running, commitments, *found, zone=zone, unknown=unknown)
     return [None if one.net_monthly_savings is None else str(cents(one.net_monthly_savings)) for one in done]
 
 
@@ -197,11 +209,72 @@ def test_the_kinds_of_savings_plans(commitments: list[Commitment], net: str) -> 
 
 
 def test_a_plan_says_at_least() -> None:
-    estate = Estate({(XL, ""): 1}, [plan("Compute", "0.034")], {(ACCOUNT, "us-east-1", "i-1"): (XL, "")})
-    (done,) = Reconciler(lambda _: estate, COMMITTABLE, frozenset({"ec2.instance"}), price, key_of).reconcile(
-        [ONE]
-    )
+    (done,) = reconciled({"i-1": XL}, [plan("Compute", "0.034")], ONE)
     assert done.metadata["net_basis"] == "at least, after sp-Compute"
+
+
+def m5_plan(commitment: str, rates: Mapping[PriceKey, str]) -> Commitment:
+    made = plan("EC2Instance", commitment, region="us-east-1", ec2InstanceFamily="m5")
+    return made.charging({one: Decimal(rate) for one, rate in rates.items()}, at_least=False)
+
+
+M4 = ec2("m4.2xlarge")
+RATES = {XL: "0.12", L: "0.06"}  # 37.5 % off 0.192 and 0.096
+
+
+@pytest.mark.parametrize(
+    ("running", "commitment", "net"),
+    [
+        # Covered as it is: the other half of the commitment would go unused.
+        (1, "0.12", "0.00"),
+        # Half of it is covered, the other half is bought: 0.096. A large one takes 0.06, all of it: 0.096 x 730.
+        (1, "0.06", "70.08"),
+        # 0.09 covers three quarters: 0.25 x 0.192 = 0.048 is bought, and saved: 0.048 x 730.
+        (1, "0.09", "35.04"),
+        # Two take 0.24: the second is bought, 0.192. Then 0.18: 0.06 for the large one, 0.06 for half of the other,
+        # whose other half is bought, 0.096.
+        (2, "0.12", "70.08"),
+        # Three take 0.36 of 0.30: half of one is bought, 0.096. Then all are covered.
+        (3, "0.30", "70.08"),
+    ],
+)
+def test_a_plan_at_its_own_rates_is_exact(running: int, commitment: str, net: str) -> None:
+    (done,) = reconciled(many(running), [m5_plan(commitment, RATES)], ONE)
+    assert str(cents(done.net_monthly_savings or Decimal(0))) == net
+    assert done.metadata["net_basis"] == (
+        f"after sp-EC2Instance; sp-EC2Instance charges 0.12 USD an hour for {XL}; "
+        f"sp-EC2Instance charges 0.06 USD an hour for {L}"
+    )
+    # What it follows from adds up: hours bought on demand, and what one costs.
+    lines = done.metadata.get("net_lines", [])
+    assert cents(-730 * sum((one["hours"] * one["unit_price"] for one in lines), Decimal(0))) == Decimal(net)
+
+
+def test_what_a_plan_frees_is_taken_by_what_saves_most() -> None:
+    # 0.14 of 0.192 is 27 % off, 0.32 of 0.40 is 20 %: the m5 is covered first, the m4 is bought. Without the m5
+    # 0.14 covers 0.14 / 0.32 = 0.4375 of the m4: 0.4375 x 0.40 x 730 = 127.75, not the 140.16 at list price.
+    freed = plan("Compute", "0.14").charging({XL: Decimal("0.14"), M4: Decimal("0.32")}, at_least=False)
+    running = {"i-1": XL, "i-2": M4}
+    (done,) = reconciled(running, [freed], finding("i-1", XL))
+    assert done.net_monthly_savings == Decimal("127.75")
+    # Fargate or Lambda, which nobody reads, might take more of it.
+    assert done.metadata["net_basis"].startswith("at least, after sp-Compute; sp-Compute charges 0.14 USD")
+    assert done.metadata["net_lines"] == [
+        {"price": str(M4), "hours": Decimal("-0.4375"), "unit_price": Decimal("0.40")}
+    ]
+    # The m4 is bought as it is: deleting it saves its list price, 0.40 x 730.
+    assert nets(running, [freed], finding("i-2", M4)) == ["292.00"]
+
+
+def test_a_rate_that_is_missing_is_the_least_that_it_can_be() -> None:
+    # The large one takes at least 0.28 x 0.096 = 0.02688, so at most 0.06 covers it whole: 0.5 x 0.192 x 730.
+    (done,) = reconciled({"i-1": XL}, [m5_plan("0.06", {XL: "0.12"})], ONE)
+    assert str(cents(done.net_monthly_savings or Decimal(0))) == "70.08"
+    assert done.metadata["net_basis"].startswith("at least, after sp-EC2Instance; ")
+    # One that runs and has no rate is enough: what it leaves is not known.
+    other = {"i-1": XL, "i-2": ec2("m5.2xlarge")}
+    (done,) = reconciled(other, [m5_plan("0.06", RATES)], ONE)
+    assert done.metadata["net_basis"].startswith("at least, ")
 
 
 STORAGE = PriceLine(
@@ -395,6 +468,110 @@ def test_an_audit_reconciles_what_it_finds(tmp_path: Path) -> None:
     )
     _, output, again = audit(tmp_path, *replay)
     assert again["totals"] == document["totals"], output
+
+
+def planned(*, alone: bool = True, rates: Sequence[tuple[str, str, str]] = ()) -> Accounts:
+    """Two m5.xlarge under an EC2 Instance Savings Plan of 0.12 USD an hour; ``rates``: usage type, operation, USD."""
+    estate = accounts(alone=alone)
+    estate.put(ACCOUNT, "us-east-1", "ec2.describe_reserved_instances", {"ReservedInstances": []})
+    estate.add(
+        ACCOUNT, "global", "savingsplans.describe_savings_plans", savingsPlanId="sp-1", state="active",
+        savingsPlanType="EC2Instance", commitment="0.12", region="us-east-1", ec2InstanceFamily="m5",
+    )  # fmt: skip
+    for usage_type, operation, rate in rates:
+        estate.add(
+            ACCOUNT, "global", "savingsplans.describe_savings_plan_rates", rate=rate, currency="USD", unit="Hrs",
+            productType="EC2", serviceCode="AmazonEC2", usageType=usage_type, operation=operation,
+        )  # fmt: skip
+    return estate
+
+
+OWN = [
+    ("BoxUsage:m5.xlarge", "RunInstances", "0.12"),
+    ("BoxUsage:m5.large", "RunInstances", "0.06"),
+    ("BoxUsage:m5.xlarge", "RunInstances:0002", "0.304"),
+    ("DedicatedUsage:m5.xlarge", "RunInstances", "0.13"),
+    ("EU-BoxUsage:m5.xlarge", "RunInstances", "0.14"),
+]
+RATE_CALL = "savingsplans.describe_savings_plan_rates"
+
+
+def test_the_rates_of_a_plan_are_asked_for_what_there_is(tmp_path: Path) -> None:
+    estate, saved = planned(rates=OWN), tmp_path / "saved"
+    _, output, document, asked = run(tmp_path, estate, "--finops-dry-run")
+    assert RATE_CALL in asked
+    assert [c["calls"] for c in document["calls"] if f"{c['service']}.{c['operation']}" == RATE_CALL] == [
+        1
+    ], output
+
+    status, output, document, _ = run(tmp_path, estate, "--finops-save-inventory", str(saved))
+    assert status == 1, output
+    # 0.24 of rates, 0.12 committed: one is bought. The first that shrinks saves 0.096 of it, the second the other 0.096.
+    assert [f["net_monthly_savings"] for f in document["findings"]] == ["70.08", "70.08"]
+    bases = [f["metadata"]["net_basis"] for f in document["findings"]]
+    assert all(
+        basis.startswith("after sp-1; sp-1 charges 0.12 USD an hour for ec2.instance") for basis in bases
+    )
+    (line,) = (saved / ACCOUNT / "global" / f"{RATE_CALL}.jsonl").read_text().splitlines()
+    page = json.loads(line)
+    assert page["params"]["savingsPlanId"] == "sp-1"
+    filters = {one["name"]: one["values"] for one in page["params"]["filters"]}
+    model = (
+        botocore.session.Session()
+        .get_service_model("savingsplans")
+        .operation_model("DescribeSavingsPlanRates")
+    )
+    assert set(filters) <= set(model.input_shape.members["filters"].member.members["name"].enum)
+    assert filters["operation"] == ["RunInstances"]
+    # What runs, what it may become, and nothing of other families, regions, tenancies.
+    assert {"BoxUsage:m5.large", "BoxUsage:m5.xlarge"} <= set(filters["usageType"])
+    assert all(name.startswith("BoxUsage:m5.") for name in filters["usageType"])
+    assert [one["rate"] for one in page["answer"]["searchResults"]] == ["0.12", "0.06"]
+
+    _, output, again = audit(
+        tmp_path, "--finops-inventory", str(saved), "checks", "--finops-prices", "offline"
+    )
+    assert [f["metadata"] for f in again["findings"]] == [f["metadata"] for f in document["findings"]], output
+
+
+@pytest.mark.parametrize("why", ["denied", "missing", "shared", "unseen"])
+def test_without_its_rates_a_plan_is_bounded(tmp_path: Path, why: str) -> None:
+    # The bound: 0.12 / 0.28 = 0.4286 of 0.384 are covered, so that at least nothing is saved.
+    rates = OWN[:1] if why == "missing" else OWN
+    estate = planned(rates=rates)
+    args = ["--finops-org=FinOpsAudit"] if why == "shared" else []
+    if why == "shared":
+        estate.account("222222222222", "other", regions=("us-east-1",), access_key="AKIAOTHER")
+        organization = {"Id": "o-1", "MasterAccountId": ACCOUNT}
+        for member in (ACCOUNT, "222222222222"):
+            estate.put(
+                member, "global", "organizations.describe_organization", {"Organization": organization}
+            )
+            estate.add(
+                ACCOUNT, "global", "organizations.list_accounts", Id=member, Name=member, State="ACTIVE",
+                Status="ACTIVE", Paths=[f"o-1/r-1/{member}/"],
+            )  # fmt: skip
+        estate.put(ACCOUNT, "global", "organizations.list_roots", {"Roots": [{"Id": "r-1", "Name": "Root"}]})
+    faults = [Fault("error", "savingsplans", "describe_savings_plan_rates", code="AccessDeniedException")]
+    if why == "unseen":
+        estate.account(ACCOUNT, "main", regions=("us-east-1", "us-west-2"), access_key="AKIAMAIN")
+        faults = [
+            Fault("error", "ec2", "describe_instances", region="us-west-2", code="UnauthorizedOperation")
+        ]
+    faults = faults if why in ("denied", "unseen") else []
+    status, output, document, _ = run(tmp_path, estate, *args, faults=faults)
+    assert document["findings"], output
+    for one in document["findings"]:
+        assert one["metadata"]["net_basis"].startswith("at least, after sp-1"), one["metadata"]
+    if why == "denied":
+        assert [f["net_monthly_savings"] for f in document["findings"]] == ["0.00", "0.00"]
+        assert (status, document["complete"], document["blind_spots"]) == (1, True, [])
+
+
+def test_no_plan_asks_for_no_rates(tmp_path: Path) -> None:
+    _, output, _, asked = run(tmp_path, accounts())
+    assert "savingsplans.describe_savings_plans" in asked, output
+    assert RATE_CALL not in asked
 
 
 def test_pruning_keeps_what_the_engine_reads_for_itself(tmp_path: Path) -> None:

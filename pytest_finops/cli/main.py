@@ -570,6 +570,9 @@ def _arithmetic(found: Finding) -> None:
         click.echo(f"net:     {_usd(found.net_monthly_savings)} a month, after commitments{counted}")
     if basis := found.metadata.get("net_basis"):
         click.echo(f"         {safe(basis)}")
+    for line in found.metadata.get("net_lines", ()):
+        hours = f"{Decimal(line['hours']):+.4f}".rstrip("0").rstrip(".")
+        _tell(f"         each hour on demand: {hours} h of {safe(line['price'])} x {line['unit_price']} USD")
 
 
 def _line(line: PriceLine) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..audit import ApiCalls
 from ..declare import Inventory, Metric, Page
@@ -24,6 +24,9 @@ from .ledger import Ledger
 from .limiter import Bucket, Limiter, NotYet
 from .saved import Saved
 from .store import Cell, Moment, Points, SeriesKey, Store, series_key
+
+if TYPE_CHECKING:
+    from ..prices.catalogue import PriceKey
 
 #: GetMetricData: at most 500 queries and 100,800 datapoints a request, so that one request is one page.
 MAX_QUERIES = 500
@@ -259,18 +262,24 @@ class Collector:
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._delayed: list[tuple[float, int, Callable[[], None]]] = []
         self._turns = itertools.count()
+        self._prices: Sequence[PriceKey] = ()
         self._open = 0
         self._total = 0
         self._crash: BaseException | None = None
 
     def inventories(
-        self, wanted: Iterable[tuple[Inventory, Target]], children: Mapping[Inventory, Sequence[Inventory]]
+        self,
+        wanted: Iterable[tuple[Inventory, Target]],
+        children: Mapping[Inventory, Sequence[Inventory]],
+        prices: Sequence[PriceKey] = (),
     ) -> None:
         """Collect every wanted cell: roots at once, ``per=`` cells as soon as their parent is complete.
 
-        A parent that is not wanted was collected before (billable calls come after all free ones).
+        A parent that is not wanted was collected before (billable calls come after all free ones). ``prices`` is what
+        ``by_prices=`` narrows requests to.
         """
         cells = list(wanted)
+        self._prices = prices
         self._children = children
         self._wanted = set(cells)
         parents = {child: parent for parent, members in children.items() for child in members}
@@ -451,7 +460,7 @@ class Collector:
                     self._start_child(grandchild, run.target, cell)
             return
         try:
-            requests = requests_for(child, parent.rows)
+            requests = requests_for(child, parent.rows, self._prices)
         except Exception as error:  # noqa: BLE001 - where= is a fixture's code: it blinds this cell alone
             cell.fault, requests = fixture_crashed(child, error), []
         self._start(child, target, requests)
@@ -551,7 +560,9 @@ def fixture_crashed(declaration: Inventory, error: Exception) -> Fault:
     return Fault("failed", "FixtureCrashed", text)
 
 
-def requests_for(child: Inventory, parents: Sequence[Any]) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
+def requests_for(
+    child: Inventory, parents: Sequence[Any], prices: Sequence[PriceKey] = ()
+) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
     """Return the distinct requests of a ``per=`` inventory, each with the ids of the parents that it is for."""
     wanted = [parent for parent in parents if child.where is None or child.where(parent)]
     assert not callable(child.params)  # the declaration refuses it
@@ -572,11 +583,13 @@ def requests_for(child: Inventory, parents: Sequence[Any]) -> list[tuple[dict[st
     mapping = {child.param: "id"} if isinstance(child.param, str) else dict(child.param or {})
     requests: dict[str, tuple[dict[str, Any], list[str]]] = {}
     for parent in wanted:
-        params = {
-            **child.params,
-            **{member: getattr(parent, attribute) for member, attribute in mapping.items()},
-        }
-        requests.setdefault(repr(sorted(params.items())), (params, []))[1].append(parent.id)
+        for more in child.by_prices(parent, prices) if child.by_prices else ({},):
+            params = {
+                **child.params,
+                **{member: getattr(parent, attribute) for member, attribute in mapping.items()},
+                **more,
+            }
+            requests.setdefault(repr(sorted(params.items())), (params, []))[1].append(parent.id)
     return [(params, tuple(ids)) for params, ids in requests.values()]
 
 

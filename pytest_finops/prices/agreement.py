@@ -208,8 +208,15 @@ reservations, regional ones with size flexibility, EC2 Instance Savings Plans, C
 covered instance that shrinks saves nothing unless something else that runs takes the freed hours, and freed hours are
 given away once, to the largest saving first. Moving out of a reserved family can cost: net savings may be negative.
 
-- A Savings Plan is taken for as large as AWS's largest published discount of its kind makes it (66 % Compute, 72 % EC2
-  Instance, 35 % Database), so what is left is *at least* that; `metadata.net_basis` says so, and names the commitments.
+- A Savings Plan is spent at its own rates (`savingsplans:DescribeSavingsPlanRates`, free), asked for the usage types and
+  operations that run or that a recommendation needs, where plans are active; what saves most is covered first. An hour
+  without a known rate (refused, past 20,000 rates, not in the answer) takes as little of the plan as AWS's largest
+  published discount of its kind allows (66 % Compute, 72 % EC2 Instance, 35 % Database): what is left is *at least* that.
+- It is *at least* as well where a plan covers what is not read here (Compute: Fargate and Lambda; Database: Aurora,
+  caches and more), where accounts share it (AWS serves its owner first), and where not all that runs was seen. Only an EC2 Instance
+  Savings Plan of an account that stands alone is exact (but for Dedicated Hosts and unused capacity reservations, which are not
+  read). `metadata.net_basis` says which, names the commitments and their rates;
+  `metadata.net_lines` are the hours that are bought more or less on demand: net savings = - hours x unit price x 730.
 - A member of an organization shares the others' commitments: its net savings stay `null` unless all accounts are audited
   (`--finops-org`) or its bill is read. So do those of things whose commitments nobody reads yet (caches, search,
   Redshift, Lambda, Fargate). What no commitment is ever sold for (volumes, addresses, gateways) is net as it is.

@@ -219,6 +219,32 @@ def identify(usage: Usage) -> PriceKey | None:
     return found.pop() if len(found) == 1 else None
 
 
+#: What covers usage by its hours: dimension -> usage type without the region's prefix.
+_HOURLY: Mapping[str, str] = {
+    "ec2.instance": "{usage}:{instance_type}",
+    "rds.instance": "{usage}:{instance_class}",
+}
+
+
+def billed_as(wanted: PriceKey) -> tuple[str, str] | None:
+    """Return the usage type and operation that a bill has for the hours of an instance; None: it is not known."""
+    prefix, template = catalogue.REGION_PREFIXES.get(wanted.region), _HOURLY.get(wanted.dimension)
+    if prefix is None or template is None:
+        return None
+    words: dict[str, str] = {}
+    for name, value in wanted.attributes:
+        words.update(CATALOGUE[wanted.dimension].attributes[name].words(name, value) or {})
+    if "usage" not in words:
+        return None
+    engines = {engine: operation for operation, engine in RDS_OPERATIONS.items()}
+    given = dict(wanted.attributes)
+    operation = given.get("operation") or engines.get(given.get("engine", ""), "")
+    usage_type = ("" if wanted.region == "us-east-1" else f"{prefix}-") + template.format_map(words)
+    zero = Decimal(0)
+    known = identify(Usage(usage_type, operation, "", zero, zero, zero)) == wanted
+    return (usage_type, operation) if known and operation else None
+
+
 def verify(bill: Iterable[Usage], book: PriceBook) -> list[Verified]:
     """Return every line of a bill beside the list price of its quantity, tiers and allowances included."""
     lines = [(usage, identify(usage)) for usage in bill if usage.quantity > 0]

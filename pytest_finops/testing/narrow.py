@@ -99,7 +99,7 @@ def narrowed(members: list[Member], params: Mapping[str, Any], account_id: str) 
 
 
 def _test(name: str, value: Any, members: list[Member], account_id: str) -> Callable[[Member], bool] | None:
-    if name in ("Filters", "Filter") and isinstance(value, list):
+    if name in ("Filters", "Filter", "filters") and isinstance(value, list):
         tests = [test for item in value if (test := _filter(item, members)) is not None]
         return lambda member: all(test(member) for test in tests)
     if name in ("OwnerIds", "Owners"):
@@ -156,6 +156,7 @@ def _at(member: Any, path: list[str]) -> set[str]:
 
 
 def _filter(item: Mapping[str, Any], members: list[Member]) -> Callable[[Member], bool] | None:
+    item = {key.capitalize(): value for key, value in item.items()}
     name, values = str(item.get("Name", "")), item.get("Values") or []
     patterns = [re.compile(fnmatch.translate(str(value))) for value in values]
 
@@ -170,7 +171,7 @@ def _filter(item: Mapping[str, Any], members: list[Member]) -> Callable[[Member]
     if name == "tag-key":
         return lambda member: hit({str(tag.get("Key", "")) for tag in member.get("Tags") or ()})
     spelt = ".".join("".join(word.capitalize() for word in part.split("-")) for part in name.split("."))
-    paths = [path.split(".") for path in (*_FILTER_PATHS.get(name, ()), spelt)]
+    paths = [path.split(".") for path in (*_FILTER_PATHS.get(name, ()), spelt, name)]
     known = [path for path in paths if any(_at(member, path) for member in members)]
     if not known:
         # The saved members do not tell; leaving them out would invent an empty answer.
