@@ -16,7 +16,17 @@ from price_kit import Client, book, ec2
 from pytest_finops.cli import main as cli
 from pytest_finops.errors import CollectError
 from pytest_finops.prices import CATALOGUE, key
-from pytest_finops.prices.bill import Usage, ask, identify, last_month, questions, rates, region_of, verify
+from pytest_finops.prices.bill import (
+    Usage,
+    ask,
+    billed_as,
+    identify,
+    last_month,
+    questions,
+    rates,
+    region_of,
+    verify,
+)
 from pytest_finops.testing import ReplayEndpoint
 
 
@@ -272,3 +282,33 @@ def test_every_dimension_can_be_shown() -> None:
             f",{attribute}={value}" for attribute, value in one.attributes
         )
         assert run("show", text, "--prices", "offline").exit_code in (0, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "named"),
+    [
+        (("ec2.instance", "us-east-1", {"instance_type": "m5.large"}), ("BoxUsage:m5.large", "RunInstances")),
+        (
+            ("ec2.instance", "eu-west-1", {"instance_type": "m5.large", "operation": "RunInstances:0002", "tenancy": "dedicated"}),
+            ("EU-DedicatedUsage:m5.large", "RunInstances:0002"),
+        ),
+        (
+            ("rds.instance", "us-west-2", {"instance_class": "db.r7g.large", "engine": "postgres", "multi_az": True}),
+            ("USW2-Multi-AZUsage:db.r7g.large", "CreateDBInstance:0014"),
+        ),
+        # Engines whose operation is not known, and what is not billed by the hour of an instance.
+        (
+            ("rds.instance", "us-west-2", {"instance_class": "db.m5.large", "engine": "oracle-se2", "license_model": "license-included"}),
+            None,
+        ),
+        (("ebs.storage", "us-east-1", {"volume_type": "gp3"}), None),
+    ],
+)  # fmt: skip
+def test_what_a_bill_calls_the_hours_of_an_instance(
+    wanted: tuple[str, str, dict[str, Any]], named: tuple[str, str] | None
+) -> None:
+    asked = key(*wanted)
+    assert billed_as(asked) == named
+    if named is not None:
+        zero = Decimal(0)
+        assert identify(Usage(*named, "", zero, zero, zero)) == asked

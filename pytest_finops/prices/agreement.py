@@ -216,7 +216,8 @@ given away once, to the largest saving first. Moving out of a reserved family ca
   caches and more), where accounts share it (AWS serves its owner first), and where not all that runs was seen. Only an EC2 Instance
   Savings Plan of an account that stands alone is exact (but for Dedicated Hosts and unused capacity reservations, which are not
   read). `metadata.net_basis` says which, names the commitments and their rates;
-  `metadata.net_lines` are the hours that are bought more or less on demand: net savings = - hours x unit price x 730.
+  `metadata.net_lines` are what is bought more or less on demand each hour: the hours of a finding are worth
+  - hours x unit price x 730 (or the quantity of its price line).
 - A member of an organization shares the others' commitments: its net savings stay `null` unless all accounts are audited
   (`--finops-org`) or its bill is read. So do those of things whose commitments nobody reads yet (caches, search,
   Redshift, Lambda, Fargate). What no commitment is ever sold for (volumes, addresses, gateways) is net as it is.
