@@ -38,6 +38,7 @@ PROTOCOLS: dict[str, tuple[Inventory, dict[str, Any]]] = {
     "query": (listing("rds", "describe_db_instances", "DBInstances[]", "DBInstanceIdentifier"), {}),
     "json": (listing("logs", "describe_log_groups", "logGroups[]", "logGroupName"), {}),
     "rest-json": (listing("lambda", "list_functions", "Functions[]", "FunctionName"), {}),
+    "rest-xml": (listing("s3", "list_buckets", "Buckets[]", "Name"), {}),
     "cbor": (listing("resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList[]", "ResourceARN"), {}),
 }  # fmt: skip
 MEMBERS = 5

@@ -589,7 +589,8 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, ClientError):
         body = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        code = str(body.get("Code", "Unknown"))
+        # S3 with the page of a gateway: botocore finds no code at all.
+        code = str(body.get("Code") or status or "Unknown")
         return Fault(classify(code, status), code, _words(body.get("Message", "")))
     name, text = type(error).__name__, _words(error)
     ended = (

@@ -11,9 +11,7 @@ from pytest_finops.testing.estate import SavedCall, result_keys
 
 Member = Any
 
-_PAGING = re.compile(
-    r"(?:NextToken|nextToken|Marker|MaxResults|maxResults|MaxRecords|PageSize|MaxItems|Limit)"
-)
+_PAGING = re.compile(r"(?:\w*[tT]oken|Marker|[mM]ax(?:Results|Records|Items|Buckets|Keys)|PageSize|Limit)")
 _FILTER_PATHS: Mapping[str, tuple[str, ...]] = {
     # Filters whose name does not spell the member.
     "instance-state-name": ("State.Name",),

@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -72,6 +72,9 @@ class Fault:
     times: int | None = None
     code: str = ""
     message: str = ""
+    #: Parameters that the request must have, and headers that the error gets.
+    params: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def fits(self, request: LoggedRequest, page: int) -> bool:
         """Whether the fault is meant for the page of this request."""
@@ -81,6 +84,7 @@ class Fault:
             and self.account_id in (None, request.account_id)
             and self.region in (None, request.region)
             and self.page in (None, page)
+            and all(request.params.get(name) == value for name, value in self.params.items())
         )
 
 
@@ -103,11 +107,12 @@ class _Page:
 
 
 class _Refusal(Exception):
-    def __init__(self, code: str, message: str, status: int = 400):
+    def __init__(self, code: str, message: str, status: int = 400, headers: Mapping[str, str] | None = None):
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status
+        self.headers = headers
 
 
 class ReplayEndpoint:
@@ -238,6 +243,7 @@ class ReplayEndpoint:
                 refusal.message,
                 refusal.status,
                 request_id,
+                refusal.headers,
             )
         status = outcome.status if isinstance(outcome, wire.WireResponse) else 0
         self._logged(
@@ -583,6 +589,8 @@ def _cloudwatch_refusals() -> Any:
 def _family(request: wire.ParsedRequest) -> str:
     if request.protocol in ("ec2", "query"):
         return request.protocol
+    if request.protocol == "rest-xml":
+        return "query"
     # These keep the codes they had before JSON and CBOR.
     return "query" if wire.is_query_compatible(request.service) else "json"
 
@@ -593,6 +601,7 @@ def _refusal(fault: Fault, request: wire.ParsedRequest) -> _Refusal:
     match fault.kind:
         case "throttle":
             code = {"ec2": "RequestLimitExceeded", "query": "Throttling"}.get(family, "ThrottlingException")
+            code = "SlowDown" if request.service == "s3" else code
             message = "Request limit exceeded." if family == "ec2" else "Rate exceeded"
         case "expired":
             code = {"ec2": "RequestExpired", "query": "ExpiredToken"}.get(family, "ExpiredTokenException")
@@ -603,7 +612,7 @@ def _refusal(fault: Fault, request: wire.ParsedRequest) -> _Refusal:
             )
             message = f"User is not authorized to perform: {request.service}:{name}"
     code = fault.code or code
-    return _Refusal(code, fault.message or message, _status(code, request))
+    return _Refusal(code, fault.message or message, _status(code, request), fault.headers)
 
 
 _STATUSES: Mapping[str, int] = {
@@ -614,7 +623,12 @@ _STATUSES: Mapping[str, int] = {
     "ExpiredToken": 403,
     "SignatureDoesNotMatch": 403,
     "AuthFailure": 401,
+    "InvalidAccessKeyId": 403,
+    "NoSuchBucket": 404,
+    "NoSuchTagSet": 404,
+    "PermanentRedirect": 301,
     "RequestLimitExceeded": 503,
+    "SlowDown": 503,
     "ServiceUnavailable": 503,
     "Unavailable": 503,
     "InternalError": 500,
@@ -636,6 +650,9 @@ def _unknown_key(request: wire.ParsedRequest) -> _Refusal:
             return _Refusal(
                 "AuthFailure", "AWS was not able to validate the provided access credentials", 401
             )
+        case "query" if request.service == "s3":
+            text = "The AWS Access Key Id you provided does not exist in our records."
+            return _Refusal("InvalidAccessKeyId", text, 403)
         case "query":
             return _Refusal("InvalidClientTokenId", message, 403)
         case _:
@@ -721,6 +738,7 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
     do_GET = do_POST
+    do_HEAD = do_POST
     do_PUT = do_POST
     do_DELETE = do_POST
 
@@ -733,7 +751,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.close_connection = True
         self.end_headers()
-        self.wfile.write(response.body)
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
 
     def _reset(self) -> None:
         """Close so that the peer sees a reset, not an orderly end."""

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -18,6 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import botocore.exceptions
 import botocore.loaders
 import botocore.model
+import botocore.parsers
 import botocore.utils
 from botocore import xform_name
 
@@ -39,6 +41,11 @@ _BY_SIGNING_NAME: Mapping[str, tuple[str, ...]] = {
     "application-autoscaling": ("application-autoscaling",),
     "kafka": ("kafka",),
     "kinesisanalytics": ("kinesisanalyticsv2",),
+}
+_XML_NAMESPACES: Mapping[str, str] = {
+    "s3": "http://s3.amazonaws.com/doc/2006-03-01/",
+    "cloudfront": "http://cloudfront.amazonaws.com/doc/2020-05-31/",
+    "route53": "https://route53.amazonaws.com/doc/2013-04-01/",
 }
 _lock = threading.Lock()
 _loader = botocore.loaders.create_loader()
@@ -160,8 +167,8 @@ def parse_request(method: str, target: str, headers: Mapping[str, str], body: by
         model = _operation(service, operation, protocol)
         params = _form_params(model.input_shape, form, ec2=protocol == "ec2")
     else:
-        protocol = "rest-json"
         service, model, params = _by_route(signing_name, method, target, lower, body)
+        protocol = _rest_protocol(service)
     return ParsedRequest(service, xform_name(model.name), protocol, region, access_key, params)
 
 
@@ -207,28 +214,49 @@ def _by_version(signing_name: str, version: str) -> str:
     return candidates[0]
 
 
+def _rest_protocol(service: str) -> str:
+    return "rest-xml" if service_model(service).metadata.get("protocol") == "rest-xml" else "rest-json"
+
+
 def _by_route(
     signing_name: str, method: str, target: str, headers: Mapping[str, str], body: bytes
 ) -> tuple[str, botocore.model.OperationModel, Params]:
     url = urlsplit(target)
-    for service in _candidates(signing_name, "rest-json"):
-        for name, pattern in _routes(service, method):
+    query = dict(parse_qsl(url.query, keep_blank_values=True))
+    candidates = _candidates(signing_name, "rest-json")
+    for service in candidates:
+        for name, pattern, wanted in _routes(service, method):
             match = pattern.fullmatch(url.path)
-            if match is None:
+            if match is None or not _asks(query, wanted):
                 continue
             model = operation_model(service, name)
             return service, model, _rest_params(model, match.groupdict(), url.query, headers, body)
-    raise UnreadableRequest(f"no operation of {signing_name} is {method} {url.path}", protocol="rest-json")
+    raise UnreadableRequest(
+        f"no operation of {signing_name} is {method} {url.path}",
+        service=candidates[0],
+        protocol=_rest_protocol(candidates[0]),
+    )
+
+
+def _asks(query: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
+    return all(key in query and value in (None, query[key]) for key, value in wanted.items())
 
 
 @cache
-def _routes(service: str, method: str) -> list[tuple[str, re.Pattern[str]]]:
+def _routes(service: str, method: str) -> list[tuple[str, re.Pattern[str], dict[str, str | None]]]:
+    """Operation, pattern of its path, and what its query must have (None: any value), most specific first."""
     found = []
     for name in service_model(service).operation_names:
-        http = operation_model(service, name).http
-        if http.get("method", "POST") != method:
+        model = operation_model(service, name)
+        if model.http.get("method", "POST") != method:
             continue
-        path = str(http.get("requestUri", "/")).split("?")[0]
+        path, _, query = str(model.http.get("requestUri", "/")).partition("?")
+        wanted: dict[str, str | None] = dict(parse_qsl(query, keep_blank_values=True))
+        shape = model.input_shape
+        for member in shape.required_members if shape is not None else ():
+            serialization = shape.members[member].serialization
+            if serialization.get("location") == "querystring":
+                wanted[serialization.get("name", member)] = None
         pattern = ""
         for part in re.split(r"(\{[^}]+\})", path):
             if part.startswith("{"):
@@ -238,9 +266,10 @@ def _routes(service: str, method: str) -> list[tuple[str, re.Pattern[str]]]:
                 )
             else:
                 pattern += re.escape(part)
-        found.append((path.count("{"), -len(path), name, re.compile(pattern)))
-    # The route with the most literal text wins: /functions/ before /functions/{name}.
-    return [(name, pattern) for _, _, name, pattern in sorted(found, key=lambda item: item[:3])]
+        rank = (path.count("{"), -len(wanted), -len(path), bool(model.deprecated), name)
+        found.append((rank, (name, re.compile(pattern), wanted)))
+    # The route with the most literal text wins: /functions/ before /functions/{name}, ?tagging before none.
+    return [route for _, route in sorted(found, key=lambda one: one[0])]
 
 
 def _rest_params(
@@ -253,8 +282,12 @@ def _rest_params(
     shape = model.input_shape
     if shape is None:
         return {}
-    document = json.loads(body) if body else {}
-    params = _plain_params(shape, document) if isinstance(document, dict) else {}
+    params: Params = {}
+    if _rest_protocol(model.service_model.service_name) == "rest-xml":
+        # botocore's parser reads any shape, that of a request included.
+        botocore.parsers.RestXMLParser()._parse_payload({"body": body, "headers": {}}, shape, {}, params)
+    elif body and isinstance(document := json.loads(body), dict):
+        params = _plain_params(shape, document)
     pairs = parse_qsl(query, keep_blank_values=True)
     member: Any
     for name, member in shape.members.items():
@@ -262,7 +295,9 @@ def _rest_params(
         if location == "uri" and wire_name.replace("-", "_") in labels:
             params[name] = _scalar(member, unquote(labels[wire_name.replace("-", "_")]))
         elif location == "header" and wire_name.lower() in headers:
-            params[name] = _scalar(member, headers[wire_name.lower()])
+            text = headers[wire_name.lower()]
+            listed = member.type_name == "list"
+            params[name] = text.split(",") if listed else _scalar(member, text)
         elif location == "querystring":
             values = [value for key, value in pairs if key == wire_name]
             if values and member.type_name == "list":
@@ -385,6 +420,9 @@ def success(service: str, operation: str, protocol: str, answer: Answer, request
     match protocol:
         case "ec2" | "query":
             body = _xml_body(model, answer, request_id, ec2=protocol == "ec2")
+        case "rest-xml":
+            members, body = _rest_xml(model, answer)
+            return WireResponse(200, (*_headers(service, protocol, request_id), *members), body)
         case "smithy-rpc-v2-cbor":
             body = bytes(_cbor_value(shape, answer)) if shape is not None else b"\xa0"
         case _:
@@ -395,18 +433,30 @@ def success(service: str, operation: str, protocol: str, answer: Answer, request
 
 
 def failure(
-    service: str, protocol: str, code: str, message: str, status: int, request_id: str
+    service: str,
+    protocol: str,
+    code: str,
+    message: str,
+    status: int,
+    request_id: str,
+    more: Mapping[str, str] | None = None,
 ) -> WireResponse:
-    """An error in the protocol's envelope."""
-    headers = _headers(service, protocol, request_id)
+    """An error in the protocol's envelope; ``more`` are headers that it has beside."""
+    headers = (*_headers(service, protocol, request_id), *(more or {}).items())
     match protocol:
+        case "rest-xml" if service == "s3":
+            body = (
+                '<?xml version="1.0" encoding="UTF-8"?>\n'
+                f"<Error><Code>{_escape(code)}</Code><Message>{_escape(message)}</Message>"
+                f"<RequestId>{request_id}</RequestId><HostId>{_HOST_ID}</HostId></Error>"
+            ).encode()
         case "ec2":
             body = (
                 '<?xml version="1.0" encoding="UTF-8"?>\n<Response><Errors><Error>'
                 f"<Code>{_escape(code)}</Code><Message>{_escape(message)}</Message>"
                 f"</Error></Errors><RequestID>{request_id}</RequestID></Response>"
             ).encode()
-        case "query":
+        case "query" | "rest-xml":
             kind = "Sender" if status < 500 else "Receiver"
             body = (
                 f"<ErrorResponse><Error><Type>{kind}</Type><Code>{_escape(code)}</Code>"
@@ -430,7 +480,13 @@ def _headers(service: str, protocol: str, request_id: str) -> tuple[tuple[str, s
     match protocol:
         case "ec2":
             kind = "text/xml;charset=UTF-8"
-        case "query":
+        case "rest-xml" if service == "s3":
+            return (
+                ("Content-Type", "application/xml"),
+                ("x-amz-request-id", request_id),
+                ("x-amz-id-2", _HOST_ID),
+            )
+        case "query" | "rest-xml":
             kind = "text/xml"
         case "smithy-rpc-v2-cbor":
             kind = "application/cbor"
@@ -445,6 +501,7 @@ def _headers(service: str, protocol: str, request_id: str) -> tuple[tuple[str, s
     return headers
 
 
+_HOST_ID = "aG9zdA=="
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -480,6 +537,53 @@ def _xml_body(model: botocore.model.OperationModel, answer: Answer, request_id: 
     return "".join(out).encode()
 
 
+def _rest_xml(model: botocore.model.OperationModel, answer: Answer) -> tuple[list[tuple[str, str]], bytes]:
+    """The members of an answer that are headers, and the body that has the others."""
+    shape = model.output_shape
+    headers: list[tuple[str, str]] = []
+    if shape is None:
+        return headers, b""
+    inside = {}
+    for key, value in answer.items():
+        member = shape.members.get(key)
+        if value is None or member is None:
+            continue
+        name = member.serialization.get("name", key)
+        match member.serialization.get("location"):
+            case "header":
+                headers.append((name, _header(member, value)))
+            case "headers":
+                headers += [(name + one, str(text)) for one, text in value.items()]
+            case None:
+                inside[key] = value
+    tag, namespace = f"{model.name}Result", _XML_NAMESPACES.get(model.service_model.service_name, "")
+    payload = shape.serialization.get("payload")
+    if payload is not None:
+        shape, value = shape.members[payload], inside.get(payload)
+        if shape.type_name != "structure":
+            return headers, b"" if value is None else _as_bytes(value)
+        tag, inside = shape.serialization.get("name", payload), value or {}
+    elif all("location" in member.serialization for member in shape.members.values()):
+        return headers, b""
+    out: list[str] = []
+    if model.name == "GetBucketLocation":
+        # The only answer without an element around its member.
+        out.append(
+            f"<LocationConstraint>{_escape(inside.get('LocationConstraint', ''))}</LocationConstraint>"
+        )
+    else:
+        _xml_value(shape, inside, tag, out)
+    if namespace:
+        out[0] = out[0].replace(">", f' xmlns="{namespace}">', 1)
+    return headers, ('<?xml version="1.0" encoding="UTF-8"?>\n' + "".join(out)).encode()
+
+
+def _header(shape: Any, value: Any) -> str:
+    if shape.type_name == "timestamp":
+        return format_datetime(value.astimezone(UTC), usegmt=True)
+    return str(value).lower() if shape.type_name == "boolean" else str(value)
+
+
 def _xml_members(shape: Any, value: Mapping[str, Any], out: list[str]) -> None:
     members = shape.members
     for key, item in value.items():
@@ -487,6 +591,8 @@ def _xml_members(shape: Any, value: Mapping[str, Any], out: list[str]) -> None:
             continue
         member = members[key]
         name = member.serialization.get("name", key)
+        if member.serialization.get("xmlAttribute"):
+            continue
         if member.type_name == "list" and member.serialization.get("flattened"):
             name = member.member.serialization.get("name", name)
         _xml_value(member, item, name, out)
@@ -495,7 +601,7 @@ def _xml_members(shape: Any, value: Mapping[str, Any], out: list[str]) -> None:
 def _xml_value(shape: Any, value: Any, tag: str, out: list[str]) -> None:
     kind = shape.type_name
     if kind == "structure":
-        out.append(f"<{tag}>")
+        out.append(f"<{tag}{_xml_attributes(shape, value)}>")
         _xml_members(shape, value, out)
         out.append(f"</{tag}>")
     elif kind == "list":
@@ -529,6 +635,16 @@ def _xml_value(shape: Any, value: Any, tag: str, out: list[str]) -> None:
         out.append(f"<{tag}>{base64.b64encode(_as_bytes(value)).decode()}</{tag}>")
     else:
         out.append(f"<{tag}>{_escape(value)}</{tag}>")
+
+
+def _xml_attributes(shape: Any, value: Mapping[str, Any]) -> str:
+    space = shape.serialization.get("xmlNamespace", {})
+    found = "".join(
+        f' {member.serialization["name"]}="{_escape(value[key])}"'
+        for key, member in shape.members.items()
+        if member.serialization.get("xmlAttribute") and value.get(key) is not None
+    )
+    return f' xmlns:{space["prefix"]}="{space["uri"]}"{found}' if found and "prefix" in space else found
 
 
 def _as_bytes(value: Any) -> bytes:
