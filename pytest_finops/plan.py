@@ -242,12 +242,15 @@ def build(
                 for target in planned_at(inventory, covered, all_targets, payer):
                     series[metric, inventory, target] = None
             plan.period_days = max(plan.period_days, check.rule.period_days or 14)
+    judged = {subject for check in plan.checks if not check.skip for subject in check.subjects}
     among = {enrichment.name: enrichment for enrichment in beside}
     for enrichment in beside:
         if enrichment.per:
             plan.children.setdefault(among[enrichment.per], []).append(enrichment)
+        # What costs is asked beside what is judged only, not beside what is looked up.
+        paid = is_billable(enrichment)
         for declaration, target in list(cells):
-            if declaration.name in enrichment.beside:
+            if declaration.name in enrichment.beside and (declaration in judged or not paid):
                 cells[enrichment, at_level(target, enrichment.level, payer)] = None
     order = sorted(cells, key=lambda cell: (cell[1].account_id, cell[1].region, cell[0].call, cell[0].name))
     plan.cells = order

@@ -360,6 +360,18 @@ def test_without_cost_data_nothing_is_asked_and_nothing_capped(tmp_path: Path) -
     assert all(BILLED not in one["evidence"] for one in document["findings"])
 
 
+def test_nothing_is_paid_beside_what_is_only_looked_up(tmp_path: Path) -> None:
+    write_checks(
+        tmp_path,
+        '@finops.rule("ebs-team")\ndef test_team(ebs_snapshots, ebs_volumes, findings):\n    assert len(ebs_volumes) == 3\n',
+    )
+    with ReplayEndpoint(volumes()) as endpoint:
+        status, output, _ = audit(
+            tmp_path, *ARGS, "-k", "team", "--finops-cost-data", env=environment(endpoint.url, tmp_path)
+        )
+        assert (status, endpoint.count("ec2", "describe_volumes"), endpoint.count("ce")) == (0, 1, 0), output
+
+
 def test_the_price_is_known_before_and_limits(tmp_path: Path) -> None:
     status, output, document, asked = run(tmp_path, volumes(), "--finops-cost-data", "--finops-dry-run")
     assert (status, asked) == (0, 0), output

@@ -231,11 +231,11 @@ given away once, to the largest saving first. Moving out of a reserved family ca
 ## No more than was billed
 
 With `--finops-cost-data` nothing is claimed of a resource beyond its bill, which knows free tiers and private discounts.
-`ce:GetCostAndUsageWithResources` is asked once an account beside instances, volumes, databases, load balancers, NAT
-gateways and addresses: unblended and amortized cost of twelve whole days, the last of which ended a day ago (Cost
-Explorer keeps 14 and is about one behind). It costs 0.01 USD a page, five pages at most, in the dry run, the ledger, the
-policy and `--finops-max-api-cost`. AWS answers only where the payer has switched on resource-level data at daily
-granularity for these services; no audit ever switches it on.
+`ce:GetCostAndUsageWithResources` is asked once an account where the selected rules judge instances, volumes, databases,
+load balancers, NAT gateways or addresses: unblended and amortized cost of twelve whole days, the last of which ended a
+day ago (Cost Explorer keeps 14 and is about one behind). It costs 0.01 USD a page, five pages at most, in the dry run, the
+ledger, the policy and `--finops-max-api-cost`. AWS answers only where the payer has switched on resource-level data at
+daily granularity for these services; no audit ever switches it on.
 
     ceiling = unblended USD of the twelve days x 730 h / 288 h
 
