@@ -53,7 +53,13 @@ class Commitments:
             (declaration, target, store.cell(declaration, target)) for declaration, target in plan.cells
         ]
         self._organization = organization
-        wanted = {name for declaration, _, _ in self._cells for name in declaration.beside}
+        # What has a bill of its own need not be anything that commitments cover.
+        wanted = {
+            name
+            for declaration, _, _ in self._cells
+            if not _tells_resources(declaration)
+            for name in declaration.beside
+        }
         self._running = {declaration for declaration, _, _ in self._cells if declaration.name in wanted}
         self._of: dict[str, list[tuple[Inventory, Target, Cell]]] = {}
         for declaration, target, cell in self._cells:
