@@ -29,6 +29,11 @@ from .limiter import Limiter
 Answer = Mapping[str, Any]
 #: Pages in a row that hold nothing but a token, after which a listing is taken for endless.
 MAX_EMPTY_PAGES = 200
+#: S3 bills requests that it refuses, but neither 5xx answers nor those that send the caller elsewhere or back to log in
+#: (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ErrorCodeBilling.html).
+BILLED_REFUSALS: Mapping[str, frozenset[FaultKind]] = {"s3": frozenset({"denied", "gone", "failed"})}
+#: A request, the question where its bucket is, both again there: more is no way to find it.
+MAX_REDIRECTS = 4
 #: Requests that were sent and whose answer never came.
 UNHEARD = frozenset({"ReadTimeoutError", "ConnectionClosedError", "ResponseStreamingError"})
 
@@ -200,7 +205,7 @@ class Aws:
     ) -> Any:
         from botocore.config import Config
 
-        return session.create_client(
+        client = session.create_client(
             service,
             region_name=region,
             endpoint_url=endpoint,
@@ -212,6 +217,10 @@ class Aws:
                 user_agent_extra=f"pytest-finops/{__version__} run/{self.run_id}",
             ),
         )
+        if service == "s3":
+            # botocore itself follows a bucket to its region, once.
+            client.meta.events.register("before-send.s3", self._acting.sends)
+        return client
 
     # --- credentials that end in mid-run ----------------------------------------------------------------------------
 
@@ -294,13 +303,23 @@ class Aws:
                 if tries:
                     self._failed(service, method, tries)
                 raise CallFault(fault)
+            self._acting.sent = 0
             try:
                 answer = self._send(login, region, service, method, params, witness)
             except CallFault as error:
                 fault = error.fault
             else:
+                fault = None
+            if self._acting.sent > 1:
+                # What was answered from elsewhere costs nothing.
+                tries["unavailable"] += self._acting.sent - 1
+            if fault is None:
                 break
-            if price and (fault.kind == "foreign" or fault.code in UNHEARD):
+            if price and (
+                fault.kind == "foreign"
+                or fault.code in UNHEARD
+                or fault.kind in BILLED_REFUSALS.get(service, ())
+            ):
                 # AWS may have done and billed what did not arrive.
                 self.ledger.record(service, method, calls=0, units=billed, cost=price)
             else:
@@ -455,9 +474,16 @@ class Aws:
 
 
 class _Acting(threading.local):
-    """The credentials that the calling thread acts with."""
+    """The credentials that the calling thread acts with, and how often botocore sent what it was asked to send."""
 
     credentials: Any = None
+    sent: int = 0
+
+    def sends(self, **_: Any) -> None:
+        """Count a request on its way; botocore asks a bucket that never says its region without an end."""
+        self.sent += 1
+        if self.sent > MAX_REDIRECTS:
+            raise CallFault(Fault("unavailable", "PermanentRedirect", "the bucket is elsewhere, and nowhere"))
 
 
 def _switch(acting: _Acting) -> Any:

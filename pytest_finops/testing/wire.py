@@ -445,9 +445,11 @@ def failure(
     headers = (*_headers(service, protocol, request_id), *(more or {}).items())
     match protocol:
         case "rest-xml" if service == "s3":
+            region = (more or {}).get("x-amz-bucket-region")
+            wrong = f"<Region>{region}</Region>" if region and code == "AuthorizationHeaderMalformed" else ""
             body = (
                 '<?xml version="1.0" encoding="UTF-8"?>\n'
-                f"<Error><Code>{_escape(code)}</Code><Message>{_escape(message)}</Message>"
+                f"<Error><Code>{_escape(code)}</Code><Message>{_escape(message)}</Message>{wrong}"
                 f"<RequestId>{request_id}</RequestId><HostId>{_HOST_ID}</HostId></Error>"
             ).encode()
         case "ec2":
