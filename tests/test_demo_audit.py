@@ -16,6 +16,7 @@ import jsonschema
 import pytest
 from demo_expected import check_audit
 from finops_kit import audit, comparable
+from pytest_finops.fixtures.bills import paid_components
 
 from pytest_finops.testing import Fault, ReplayEndpoint
 from pytest_finops.testing.demo import demo_estate
@@ -51,6 +52,20 @@ def test_the_demo_follows_the_schema(demo: tuple[int, str, dict[str, Any]]) -> N
     schema = json.loads((resources.files("pytest_finops") / "audit.schema.json").read_text(encoding="utf-8"))
 
     jsonschema.validate(demo[2], schema)
+
+
+def test_what_checks_claim_is_what_a_bill_of_the_resource_pays_for(
+    demo: tuple[int, str, dict[str, Any]],
+) -> None:
+    unnamed = set()
+    for finding in demo[2]["findings"]:
+        for part in finding["components"]:
+            name = part["key"].partition(":")[2]
+            ids = name, f"arn:aws:ec2:eu-west-1:1:any/{name}", finding["resource_arn"]
+            if not any(part["key"] in paid_components(one)[1] for one in ids):
+                unnamed.add(part["key"].partition(":")[0] if "/" not in name else "ipv4 of a load balancer")
+
+    assert unnamed == {"snap-lineage", "ipv4 of a load balancer"}
 
 
 def test_the_summary_fits_80_columns(demo: tuple[int, str, dict[str, Any]]) -> None:
