@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -17,9 +17,11 @@ import botocore.parsers
 import botocore.session
 import pytest
 from botocore.model import OperationModel, ServiceModel, Shape, ShapeResolver, StructureShape
+from fault_kit import make_aws
 
-from pytest_finops.collector.aws import _timestamp
+from pytest_finops.collector.aws import Login, _timestamp
 from pytest_finops.collector.xml_answers import PARSER, Parsers
+from pytest_finops.testing import Estate, ReplayEndpoint
 
 LOADER = botocore.loaders.create_loader()
 TIMES = ("2026-11-23T10:11:12.000Z", "2026-11-23T10:11:12Z", "2026-11-23T10:11:12+02:00", "1700000000")
@@ -296,6 +298,30 @@ def test_a_plain_answer_never_meets_botocores_own_method(monkeypatch: pytest.Mon
             operation = model(service).operation_model(name)
             body = Writer(name, odd=False).document(operation, service)
             outcome(ours, service if service == "ec2" else "query", body, operation.output_shape)
+
+    assert met == []
+
+
+def test_what_the_collector_asks_never_meets_it_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[str] = []
+    botocores = botocore.parsers.BaseXMLResponseParser._handle_structure
+
+    def meet(self: Any, shape: Any, node: Any) -> Any:
+        met.append(shape.name)
+        return botocores(self, shape, node)
+
+    monkeypatch.setattr(botocore.parsers.BaseXMLResponseParser, "_handle_structure", meet)
+    estate = Estate(datetime(2026, 11, 1, tzinfo=UTC))
+    for account in ("111111111111", "222222222222"):
+        estate.account(account, "a", regions=("us-east-1",), access_key=f"AKIA{account}")
+        estate.add(account, "us-east-1", "ec2.describe_volumes", VolumeId=f"vol-{account}")
+    aws = make_aws(5)
+    aws.guard.allow([("ec2", "describe_volumes")])
+    with ReplayEndpoint(estate) as endpoint:
+        for account in estate.accounts:
+            login = Login(keys=(f"AKIA{account}", "x"), endpoint=endpoint.url)
+            answer = aws.call(login, account, "us-east-1", "ec2", "describe_volumes", {})
+            assert [volume["VolumeId"] for volume in answer["Volumes"]] == [f"vol-{account}"]
 
     assert met == []
 
