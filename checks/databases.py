@@ -195,6 +195,9 @@ def _deployment_lines(prices: Any, instance: Any, multi_az: bool) -> list[PriceL
     lines.append(prices.line("rds.storage", instance, Decimal(instance.allocated_gib), **storage))
     if instance.charged_iops:
         lines.append(prices.line("rds.iops", instance, Decimal(instance.charged_iops), **storage))
+    if instance.charged_throughput:
+        del storage["storage_type"]  # only gp3 sells it
+        lines.append(prices.line("rds.throughput", instance, Decimal(instance.charged_throughput), **storage))
     return lines
 
 
@@ -236,6 +239,7 @@ def multi_az_nonprod(instances: Any, prices: Any, findings: Any, rule: Any) -> N
                 "engine": f"{instance.engine} {instance.engine_version}",
                 "storage": f"{instance.allocated_gib} GiB {instance.storage_type}",
                 "charged_iops": instance.charged_iops,
+                "charged_throughput": instance.charged_throughput,
             },
             recommendation=_single_zone_advice(instance),
         )

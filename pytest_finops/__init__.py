@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .metrics import Series
     from .prices.bill import billed_as
     from .prices.catalogue import PriceKey
+    from .prices.minimums import minimum
     from .resources import Environment, Resource, Target, days_between, managed_by, tags_of
     from .rules import Condition, Rule
 
@@ -30,13 +31,13 @@ _HOMES = {
     "Finding": "findings", "FindingsFound": "errors", "FinopsError": "errors", "Page": "declare",
     "PlanRate": "commitments", "PriceKey": "prices.catalogue", "PriceLine": "findings", "Resource": "resources", "ResourceBill": "billed", "Rule": "rules",
     "Series": "metrics", "Target": "resources", "days_between": "resources", "inventory": "declare",
-    "managed_by": "resources", "metric": "declare", "rule": "marks", "tags_of": "resources", "billed_as": "prices.bill",
+    "managed_by": "resources", "metric": "declare", "rule": "marks", "tags_of": "resources", "billed_as": "prices.bill", "minimum": "prices.minimums",
 }  # fmt: skip
 
 __all__ = [
     "Audit", "BilledUsage", "Commitment", "Component", "Condition", "Environment", "Finding", "FindingsFound", "FinopsError", "Page", "PlanRate", "PriceKey",
     "PriceLine", "Resource", "ResourceBill", "Rule", "Series", "Target", "__version__", "billed_as", "days_between", "inventory", "managed_by",
-    "metric", "rule", "tags_of",
+    "metric", "minimum", "rule", "tags_of",
 ]  # fmt: skip
 
 

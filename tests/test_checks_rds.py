@@ -223,6 +223,19 @@ def test_multi_az_halves_hours_and_storage() -> None:
         ({"allocated_gib": 400, "iops": 12000}, "545.32"),
         # and 3,000 of 15,000 are charged: + 0.02 x 3000
         ({"allocated_gib": 400, "iops": 15000}, "605.32"),
+        # 500 MiB/s are included then, 200 of 700 are charged: 545.32 + 0.08 x 200
+        ({"allocated_gib": 400, "iops": 12000, "throughput_mibps": 700}, "561.32"),
+        # SQL Server stripes nothing: 1.50 x 730 + 0.115 x 400 + 0.02 x 9000 + 0.08 x 375
+        (
+            {
+                "engine": "sqlserver-se",
+                "license_model": "license-included",
+                "allocated_gib": 400,
+                "iops": 12000,
+                "throughput_mibps": 500,
+            },
+            "1351.00",
+        ),
     ],
 )
 def test_provisioned_iops_double_too(fields: dict[str, Any], saving: str) -> None:

@@ -88,7 +88,8 @@ def test_gp2_leaves_out(fields: dict[str, Any]) -> None:
         ({"volume_type": "io1", "iops": 1000}, "77.500"),  # 12.50 + 65
         ({"volume_type": "io2", "iops": 32000}, "2092.500"),  # 12.50 + 2,080
         ({"volume_type": "io2", "iops": 70000}, "3739.60000"),  # 12.50 + 2,080 + 1,456 + 191.10
-        ({"volume_type": "st1"}, "4.500"),
+        ({"volume_type": "st1", "size_gib": 500}, "22.500"),
+        ({"volume_type": "st1"}, "5.625"),  # 125 GiB are the least
         ({"volume_type": "standard"}, "5.00"),
     ],
 )

@@ -139,7 +139,8 @@ def test_a_free_allowance_is_the_first_tier() -> None:
         usd("0.0000000000", unit="WriteCapacityUnit-Hrs", beginRange="0", endRange="18600"),
     ]
     found = quote([product("W", "Provisioned IOPS", attributes, *rates)], "dynamodb.capacity.write").prices
-    assert (found.free_units, found.unit_price) == (18600, Decimal("0.00065"))
+    assert str(found) == "0.0000000000 18600:0.0006500000"
+    assert (found.cost(Decimal(18601)), found.unit_price) == (Decimal("0.00065"), Decimal("0.00065"))
 
 
 @pytest.mark.parametrize(

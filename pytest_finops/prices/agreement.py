@@ -17,6 +17,7 @@ from ..errors import ConfigError
 from . import catalogue
 from .catalogue import PriceKey
 from .ladder import Ladder
+from .minimums import MINIMUMS
 from .snapshot import Snapshot, SnapshotPrice, bundled
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,6 +170,25 @@ def page(found: Sequence[Comparison], snapshot: Snapshot | None = None) -> str:
         say(
             f"| `{name}` | {row.service} | {row.unit} | {len(known) or '-'} | {regions or '-'} | {span} "
             f"| {', '.join(source for source, _ in by) or 'live only'} |"
+        )
+    say()
+    say("## What AWS bills at least")
+    say()
+    say(
+        "Without being billed, units come with a thing; others are billed even if it is smaller, or goes earlier."
+    )
+    say()
+    say("| dimension | of each | where | not billed | billed at least | days at least | source |")
+    say("|---|---|---|---:|---:|---:|---|")
+    for least in MINIMUMS:
+        said = [f"{name} {' or '.join(values)}" for name, values in least.where.items()]
+        said += [f"from {least.from_gib} GiB on"] if least.from_gib else []
+        amounts = (
+            f"{round(number, 9).normalize():f}" if number else "-" for number in (least.included, least.least)
+        )
+        say(
+            f"| `{least.dimension}` | {least.each} | {', '.join(said) or '-'} | {' | '.join(amounts)} "
+            f"| {least.days or '-'} | [AWS]({least.source}) |"
         )
     assumed = [(name, row.assumed) for name, row in sorted(catalogue.CATALOGUE.items()) if row.assumed]
     say()

@@ -57,11 +57,6 @@ class Ladder:
         """The first price above 0 (0 if there is none): what the first units cost that are not free."""
         return next((price for _, price in self.steps if price), ZERO)
 
-    @property
-    def free_units(self) -> Decimal:
-        """How many units a month cost the account nothing."""
-        return self.steps[1][0] if len(self.steps) > 1 and not self.steps[0][1] else ZERO
-
     def parts(self, start: Decimal, end: Decimal) -> list[tuple[Decimal, Decimal]]:
         """Return (quantity, unit price) of the units from ``start`` to ``end``, tier by tier."""
         ends = [*(step[0] for step in self.steps[1:]), None]
