@@ -45,7 +45,7 @@ class Part:
 def merge(parts: Sequence[Part]) -> Audit:
     """Return one audit of all ``parts``: overlaps, priorities, totals, gate and completeness are computed anew.
 
-    A missing shard leaves a row that was not run for every rule, and a rule that only some shards were asked for one for
+    A missing shard leaves a row that was not run for every rule, and a rule that only some parts were asked for one for
     every account of the others, so that the result is incomplete.
 
     :raises AuditError: when two parts hold the same account or shard, or cannot be one audit.
@@ -129,24 +129,23 @@ def _shards(parts: Sequence[Part]) -> tuple[list[int], int]:
 
 
 def _unequal(parts: Sequence[Part]) -> list[CheckRow]:
-    """Return a row that was not run for each account of a shard and rule that another shard was asked for."""
-    # A shard without the payer names the payer's rules among those that it was asked for.
-    asked = {
-        part.source: {*part.audit.selection.get("rules", ()), *(rule.rule_id for rule in part.audit.rules)}
-        for part in parts
-        if part.shard
-    }
+    """Return a row that was not run for each account of a part and rule that another part was asked for."""
+    asked = {part.source: _asked(part) for part in parts}
     everything = set().union(*asked.values())
     return [
         CheckRow(
             rule_id=rule_id, account_id=account, region=GLOBAL, outcome="not_run",
-            reason=f"{part.source} was not asked for this rule, other shards were",
+            reason=f"{part.source} was not asked for this rule, other audits were",
         )
         for part in parts
-        if part.shard
         for account in sorted({a.account_id for a in part.audit.accounts} | {r.account_id for r in part.audit.checks})
         for rule_id in sorted(everything - asked[part.source])
     ]  # fmt: skip
+
+
+def _asked(part: Part) -> set[str]:
+    # A shard without the payer names the payer's rules among those that it was asked for.
+    return {*part.audit.selection.get("rules", ()), *(rule.rule_id for rule in part.audit.rules)}
 
 
 def _check_accounts(parts: Sequence[Part]) -> None:
@@ -278,12 +277,7 @@ def _warnings(parts: Sequence[Part], missing: Sequence[int], of: int) -> list[st
         if len(values) > 1:
             cure = "; give every part the same --finops-now" if what == "clocks" else ""
             said.append(f"the merged audits have different {what}: {min(values)} to {max(values)}{cure}")
-    rules = {
-        part.source: {rule.rule_id for rule in part.audit.rules}
-        | ({*part.audit.selection.get("rules", ())} if part.shard else set())
-        for part in parts
-        if part.audit.rules
-    }
+    rules = {part.source: _asked(part) for part in parts if part.audit.rules}
     everything = set().union(*rules.values())
     for source, known in rules.items():
         if everything - known:

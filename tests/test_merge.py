@@ -315,11 +315,18 @@ def test_a_missing_shard_is_not_run() -> None:
     assert {(rule.expected, rule.not_run) for rule in result.rules} == {(3, 1)}
 
 
-def test_different_clocks_versions_and_rules_are_told() -> None:
+@pytest.mark.parametrize("sharded", [True, False])
+def test_different_clocks_versions_and_rules_are_told(sharded: bool) -> None:
     later = shard_of(2, 2, scan_timestamp="2026-11-01T02:00:00+00:00", tool_version="1.1")
     selection = {**later.audit.selection, "rules": ["aws-one", "aws-three"]}
     fewer = replace(later, audit=replace(later.audit, rules=later.audit.rules[:2], selection=selection))
-    result = merge([shard_of(1, 2), fewer])
+    parts = [shard_of(1, 2), fewer]
+    if not sharded:
+        parts = [
+            replace(one, audit=replace(one.audit, selection={**one.audit.selection, "shard": ""}))
+            for one in parts
+        ]
+    result = merge(parts)
 
     assert result.scan_timestamp == "2026-11-01T00:00:00+00:00"
     assert result.warnings[:3] == (
