@@ -219,10 +219,7 @@ class AuditRun:
             self.saved = Saved(self.settings.inventory)
             self.now = self.settings.now or self.saved.now
             self.pruned = self.saved.pruned()
-            found = [replace(t, now=self.now) for t in self.saved.targets()]
-            self.discovery = Discovery(
-                targets=resolving.unique_names(resolving.filter_targets(found, self.settings))
-            )
+            self.discovery = resolving.replayed(self.saved, self.settings, self.now)
         elif self.settings.demo:
             self._demo()
         elif offline:
@@ -445,7 +442,7 @@ class AuditRun:
             self.scratch = self._temporary()
             writer = Writer(self.scratch)
         if writer is not None:
-            writer.manifest(self.now, self.targets, self.pruned)
+            writer.manifest(self.now, self.targets, self.pruned, self._not_entered())
             source = Recorded(source, writer)
             if self.state is not None and self.state.resumed:
                 source = Resumed(Saved(self.state.answers), source)
@@ -453,6 +450,15 @@ class AuditRun:
             source, self.store, self.ledger, threads=self.settings.max_in_flight, stop=self.stop, progress=progress,
             limiter=self._aws().limiter if live else None,
         )  # fmt: skip
+
+    def _not_entered(self) -> list[dict[str, str]]:
+        return [
+            {
+                "account_id": one.name, "service": one.service, "operation": one.operation,
+                "code": one.fault.code, "message": one.fault.message,
+            }
+            for one in (self.discovery.failed if self.discovery else ())
+        ]  # fmt: skip
 
     def _open_state(self) -> RunState:
         """Begin the state of this run, or go on with that of the interrupted one, if it is of the same selection."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from . import last_discovery
-from .collector.faults import CURES, CallFault, Fault
+from .collector.faults import CURES, CallFault, Fault, classify
 from .collector.pool import each
 from .config import names_targets, said_by
 from .documents import LINE, Problems, suggestion
@@ -19,6 +19,7 @@ from .resources import GLOBAL, Target
 
 if TYPE_CHECKING:
     from .collector.aws import Aws, Login
+    from .collector.saved import Saved
     from .options import Settings
 
 
@@ -463,13 +464,31 @@ def unique_names(targets: Iterable[Target]) -> list[Target]:
     )
 
 
-def filter_targets(targets: Iterable[Target], settings: Settings) -> list[Target]:
-    """Keep and name what the settings say (replays and the demo).
+def replayed(saved: Saved, settings: Settings, now: datetime) -> Discovery:
+    """Return what a saved inventory has of the accounts that the settings keep, entered or not.
+
+    :raises ConfigError: when a name of the settings does not exist in it.
+    """
+    failed = [
+        Unentered(
+            one["account_id"], Fault(classify(one["code"]), one["code"], one["message"]), one["service"], one["operation"]
+        )
+        for one in saved.not_entered()
+    ]  # fmt: skip
+    targets = [replace(target, now=now) for target in saved.targets()]
+    return Discovery(
+        targets=unique_names(filter_targets(targets, settings, {one.name for one in failed})),
+        failed=[one for one in failed if _wanted(settings, {one.name})],
+    )
+
+
+def filter_targets(targets: Iterable[Target], settings: Settings, also: Iterable[str] = ()) -> list[Target]:
+    """Keep and name what the settings say (replays and the demo); ``also`` are names of accounts without targets.
 
     :raises ConfigError: when a name of the settings does not exist, a region is not among the targets, or nothing is left.
     """
     listed = list(targets)
-    kept = _filtered(listed, settings)
+    kept = _filtered(listed, settings, also)
     accounts = {target.account_id for target in kept}
     have = {target.region for target in listed if target.account_id in accounts} - {GLOBAL}
     problems = Problems()
@@ -484,13 +503,13 @@ def filter_targets(targets: Iterable[Target], settings: Settings) -> list[Target
     return kept
 
 
-def _filtered(targets: Iterable[Target], settings: Settings) -> list[Target]:
+def _filtered(targets: Iterable[Target], settings: Settings, also: Iterable[str] = ()) -> list[Target]:
     listed = []
     for target in targets:
         unnamed = target.name in ("", target.account_id)
         name = configured_name(settings, target.account_id) if unnamed else None
         listed.append(replace(target, name=name) if name else target)
-    words: set[str] = set()
+    words = set(also)
     kept = []
     for target in listed:
         name = configured_name(settings, target.account_id)

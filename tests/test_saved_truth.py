@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finops_kit import ACCOUNT, NOW, audit, environment, volumes_estate, write_checks
+from finops_kit import ACCOUNT, NOW, audit, comparable, environment, volumes_estate, write_checks
 
 from pytest_finops.collector.faults import CallFault
 from pytest_finops.collector.saved import Saved, Writer
@@ -57,6 +57,33 @@ def test_a_bounded_subject_is_never_clean(tmp_path: Path, page_size: int | None,
     assert "only the first 2 were read" in row["reason"]
     (spot,) = document["blind_spots"]
     assert (spot["operation"], spot["code"], spot["expected"]) == ("describe_volumes", "Bounded", False)
+
+
+CLOSED = "999999999999"
+
+
+@pytest.mark.parametrize(
+    ("shard", "rows"),
+    [("", 2), ("1/2", 1), ("2/2", 1), ("3/3", 0)],
+    ids=["whole", "entered", "closed", "spare"],
+)
+def test_an_account_that_was_not_entered_is_not_entered_in_the_replay(
+    tmp_path: Path, shard: str, rows: int
+) -> None:
+    write_checks(tmp_path)
+    roles = [f"--finops-role=arn:aws:iam::{account}:role/audit" for account in (ACCOUNT, CLOSED)]
+    more = [f"--finops-shard={shard}"] if shard else []
+
+    status, output, document = live(
+        tmp_path, *roles, *more, "--finops-save-inventory=kept", "--finops-max-waste=99"
+    )
+    assert len(document["checks"]) == rows, output
+    again, said, replayed = audit(tmp_path, "--finops-inventory=kept", "checks", "--finops-max-waste=99")
+
+    assert (again, comparable(replayed, replayed=True)) == (status, comparable(document, replayed=True)), said
+    assert ("AccessDenied" in said) == (shard != "1/2")
+    narrowed, said, _ = audit(tmp_path, "--finops-inventory=kept", "checks", f"--finops-accounts={ACCOUNT}")
+    assert (narrowed == 1) == (shard != "2/2"), said
 
 
 def expect_region(folder: Path, code: str = "") -> None:

@@ -82,9 +82,13 @@ class Writer:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def manifest(
-        self, now: datetime, targets: Iterable[Target], pruned: Container[tuple[str, str]] = ()
-    ) -> None:
-        """Write ``manifest.json`` for ``targets``; ``pruned`` are the (account, region) that nobody looked at."""
+        self, now: datetime, targets: Iterable[Target], pruned: Container[tuple[str, str]] = (),
+        not_entered: Iterable[Mapping[str, str]] = (),
+    ) -> None:  # fmt: skip
+        """Write ``manifest.json`` for ``targets``; ``pruned`` are the (account, region) that nobody looked at.
+
+        ``not_entered`` are the accounts that could not be entered, with call, code and message.
+        """
         accounts: dict[str, dict[str, Any]] = {}
         for target in targets:
             entry = accounts.setdefault(
@@ -101,10 +105,12 @@ class Writer:
                 entry.setdefault("pruned", []).append(target.region)
             if target.organizational_unit:
                 entry["organizational_unit"] = target.organizational_unit
-        document = {
+        document: dict[str, Any] = {
             "format": 1, "created": now.isoformat(), "now": now.isoformat(), "metrics": "asked",
             "targets": [accounts[key] for key in sorted(accounts)],
         }  # fmt: skip
+        if missing := list(not_entered):
+            document["not_entered"] = missing
         text = json.dumps(document, indent=2) + "\n"
         self._write(self.directory / "manifest.json", text.encode(), os.O_TRUNC, durable=True)
 
@@ -229,6 +235,10 @@ class Saved:
             for entry in self.manifest["targets"]
             for region in entry.get("pruned", ())
         )
+
+    def not_entered(self) -> list[dict[str, str]]:
+        """The accounts that the run that saved could not enter: account_id, service, operation, code, message."""
+        return list(self.manifest.get("not_entered", ()))
 
     def _load(self, target: Target, call: str) -> list[dict[str, Any]]:
         """Return the saved calls as documents with params, pages, error, complete."""
@@ -438,8 +448,13 @@ def why_no_manifest(document: Any) -> str:
         _when(document["now"])
     except (KeyError, ValueError, TypeError, AttributeError):
         return "now must be a time like 2026-11-01T06:00:00Z"
-    targets = document.get("targets")
-    if not isinstance(targets, list) or not targets:
+    targets, missing = document.get("targets"), document.get("not_entered", [])
+    names = ("account_id", "service", "operation", "code", "message")
+    if not isinstance(missing, list) or not all(
+        isinstance(one, dict) and all(isinstance(one.get(n), str) for n in names) for one in missing
+    ):
+        return f"not_entered must be a list of accounts with {', '.join(names)}"
+    if not isinstance(targets, list) or not (targets or missing):
         return "targets must list at least one account"
     for number, entry in enumerate(targets):
         regions = entry.get("regions") if isinstance(entry, dict) else None
