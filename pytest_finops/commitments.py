@@ -182,7 +182,7 @@ class Reconciler:
         self._estate_of = estate_of
         self._covered = covered
         self._price = price
-        self._left: dict[int, dict[Usage, Decimal]] = {}
+        self._left: dict[int, _State] = {}
         self._coverage: dict[int, tuple[set[Usage], list[Coverage]]] = {}
         self._changed: dict[tuple[int, str], tuple[Usage, Usage | None]] = {}
 
@@ -237,14 +237,22 @@ class Reconciler:
         if not applying:
             alone = _Net(listed, "no reservation or Savings Plan applies")
             return self._discounted(finding, alone, estate, ())
-        state = self._left.setdefault(id(estate), {used: Decimal(n) for used, n in estate.running.items()})
+        if any(_takes_more(one, now, then) for one, _ in applying):
+            return _Net(
+                None,
+                "not reconciled: a plan charges more for what comes, and what else it covers is not read",
+            )
+        state = self._left.get(id(estate))
+        if state is None:
+            running = {used: Decimal(n) for used, n in estate.running.items()}
+            state = self._left[id(estate)] = _State.of(running, pairs)
         place = id(estate), f"{finding.account_id}/{finding.region}/{finding.resource_id}"
         if place in self._changed:
             # Another finding changed it already: judge this one as if that had not happened, and change nothing.
             was, became = self._changed[place]
-            state = _moved(state, became, was)
-        moved = _moved(state, now, then)
-        bought = self._bought(state, moved, estate, pairs)
+            state = _State.of(_moved(state.running, became, was), pairs)
+        moved = _State.of(_moved(state.running, now, then), pairs)
+        bought = self._bought(state, moved, estate)
         if bought is None:
             return _Net(None, "not reconciled: the price of what takes the freed hours is not known")
         if place not in self._changed and finding.status != "accepted":
@@ -264,18 +272,11 @@ class Reconciler:
             self._coverage[id(estate)] = set(estate.running), found
         return self._coverage[id(estate)]
 
-    def _bought(
-        self,
-        before: Mapping[Usage, Decimal],
-        after: Mapping[Usage, Decimal],
-        estate: Estate,
-        pairs: Sequence[Coverage],
-    ) -> list[_Bought] | None:
+    def _bought(self, before: _State, after: _State, estate: Estate) -> list[_Bought] | None:
         """Return what is bought more, or less, on demand each hour, or None if its price is not known."""
-        less, more = uncovered(before, pairs), uncovered(after, pairs)
         changes: dict[PriceKey, Decimal] = {}
-        for used in {*less, *more}:
-            change = more.get(used, ZERO) - less.get(used, ZERO)
+        for used in {*before.bought, *after.bought}:
+            change = after.bought.get(used, ZERO) - before.bought.get(used, ZERO)
             if abs(change) > NOISE:
                 changes[used[0]] = changes.get(used[0], ZERO) + change
         found = []
@@ -307,6 +308,18 @@ class Reconciler:
 
 
 @dataclass(frozen=True, slots=True)
+class _State:
+    """What runs, and what of it is bought on demand, in hours an hour."""
+
+    running: Mapping[Usage, Decimal]
+    bought: Mapping[Usage, Decimal]
+
+    @classmethod
+    def of(cls, running: Mapping[Usage, Decimal], pairs: Sequence[Coverage]) -> _State:
+        return cls(running, uncovered(running, pairs))
+
+
+@dataclass(frozen=True, slots=True)
 class _Bought:
     """Hours of a price that are bought more (or less, negative) on demand each hour, and what one costs."""
 
@@ -332,6 +345,14 @@ class _Net:
                 for one in self.bought
             ]
         return replace(finding, net_monthly_savings=self.amount, metadata={**finding.metadata, **said})
+
+
+def _takes_more(commitment: Commitment, now: Usage, then: Usage | None) -> bool:
+    """Whether a change takes more of a commitment that others, who are not seen, might have used: no bound is known."""
+    if then is None or commitment.is_exact(now):
+        return False
+    before, after = commitment.rate(now[0]), commitment.rate(then[0])
+    return before is not None and after is not None and after > before
 
 
 def _basis(applying: Sequence[Coverage], now: Usage, then: Usage | None) -> str:

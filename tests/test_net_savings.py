@@ -266,6 +266,15 @@ def test_what_a_plan_frees_is_taken_by_what_saves_most() -> None:
     assert nets(running, [freed], finding("i-2", M4)) == ["292.00"]
 
 
+def test_a_plan_that_charges_more_for_less_has_no_bound() -> None:
+    # 0.40 becomes 0.384 at list price, under the plan 0.25 becomes 0.26: what Fargate loses by that nobody knows.
+    old, new = ec2("m4.2xlarge"), ec2("m6i.2xlarge")
+    dear = plan("Compute", "10").charging({old: Decimal("0.25"), new: Decimal("0.26")}, at_least=False)
+    (done,) = reconciled({"i-1": old}, [dear], finding("i-1", old, new))
+    assert done.net_monthly_savings is None
+    assert done.metadata["net_basis"].startswith("not reconciled: a plan charges more")
+
+
 def test_a_rate_that_is_missing_is_the_least_that_it_can_be() -> None:
     # The large one takes at least 0.28 x 0.096 = 0.02688, so at most 0.06 covers it whole: 0.5 x 0.192 x 730.
     (done,) = reconciled({"i-1": XL}, [m5_plan("0.06", {XL: "0.12"})], ONE)
@@ -301,6 +310,27 @@ STORAGE = PriceLine(
 def test_reserved_databases(commitments: list[Commitment], net: str) -> None:
     double, single = rds("db.m5.large", multi_az=True), rds("db.m5.large")
     assert nets({"db-1": double}, commitments, finding("db-1", double, single, more=[STORAGE])) == [net]
+
+
+@pytest.mark.parametrize(
+    ("commitment", "net"),
+    [
+        # 30 % off: Multi-AZ takes 0.2394, all of it. The single one leaves half unused: only the storage is saved.
+        ("0.2394", "11.50"),
+        # Half of it is covered, 0.171 is bought; the single one takes 0.1197: 0.171 x 730 + 11.50
+        ("0.1197", "136.33"),
+    ],
+)
+def test_a_database_plan_at_its_own_rates(commitment: str, net: str) -> None:
+    double, single = rds("db.m5.large", multi_az=True), rds("db.m5.large")
+    rates = {double: Decimal("0.2394"), single: Decimal("0.1197")}
+    made = plan("Database", commitment).charging(rates, at_least=False)
+    (done,) = reconciled({"db-1": double}, [made], finding("db-1", double, single, more=[STORAGE]))
+    assert str(cents(done.net_monthly_savings or Decimal(0))) == net
+    # Aurora and caches, which nobody reads, might take what is freed.
+    assert done.metadata["net_basis"].startswith(
+        "at least, after sp-Database; sp-Database charges 0.2394 USD"
+    )
 
 
 def test_licences_included_are_not_flexible() -> None:
