@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_finops.fixtures.elb import Signals
+
 from pytest_finops import PriceLine
 
 from . import rightsizing
@@ -28,26 +30,6 @@ SERVING = frozenset({"healthy", "unavailable"})
 
 #: Signal of a kind -> the field of the condition that it is compared with.
 FIELDS = ("requests", "processed_bytes", "connections")
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """The metrics that say whether a kind of load balancer has traffic, by field of the condition."""
-
-    application: Mapping[str, Any]
-    network: Mapping[str, Any]
-    gateway: Mapping[str, Any]
-    classic: Mapping[str, Any]
-
-    def of(self, kind: str) -> Mapping[str, Any]:
-        """Return the metrics of one kind; none for a kind that is not known."""
-        known = {
-            "application": self.application,
-            "network": self.network,
-            "gateway": self.gateway,
-            "classic": self.classic,
-        }
-        return known.get(kind, {})
 
 
 @dataclass(frozen=True, slots=True)

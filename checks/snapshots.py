@@ -1,4 +1,4 @@
-"""Snapshots: which ones something still needs, and what deleting the others frees."""
+"""Snapshots: what deleting them frees."""
 
 from __future__ import annotations
 
@@ -6,29 +6,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_finops.fixtures.ebs import Prices, Snapshot
+from pytest_finops.fixtures.ebs import Place, Prices, Snapshot, freshness, place
 
-from pytest_finops import Component, Target
+from pytest_finops import Component
 
 from . import money
-
-#: A resource id in its account and region.
-Place = tuple[Target, str]
-
-
-def place(resource: Any) -> Place:
-    """Return where ``resource`` is, as a key."""
-    return resource.target, resource.id
-
-
-def referenced(*views: Iterable[Any]) -> set[Place]:
-    """Return the snapshots that an AMI, launch template or launch configuration in ``views`` names."""
-    return {
-        (source.target, snapshot_id)
-        for view in views
-        for source in view
-        for snapshot_id in source.snapshot_ids
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +22,7 @@ class Lineage:
     @property
     def newest(self) -> Snapshot:
         """The completed snapshot that was started last (of any state, if none is completed)."""
-        completed = [snapshot for snapshot in self.snapshots if snapshot.state == "completed"]
-        return (completed or self.snapshots)[-1]
+        return max(self.snapshots, key=freshness)
 
     def goes(self, going: Collection[Place]) -> bool:
         """Return whether every snapshot of it is among ``going``: only then its last blocks are freed."""
@@ -59,11 +40,6 @@ def lineages(snapshots: Iterable[Snapshot]) -> dict[Place, Lineage]:
 def _started(snapshot: Snapshot) -> tuple[float, str]:
     # An unknown start sorts first, so that such a snapshot is never taken for the newest.
     return (float("-inf") if snapshot.age_days is None else -snapshot.age_days), snapshot.id
-
-
-def protected(snapshot: Snapshot, lineage: Lineage, volumes: Collection[Place]) -> bool:
-    """Return whether it is the newest snapshot of a volume that still exists: its last backup."""
-    return snapshot is lineage.newest and (snapshot.target, snapshot.volume_id) in volumes
 
 
 def claim(snapshot: Snapshot, lineage: Lineage, going: Collection[Place], prices: Prices) -> dict[str, Any]:

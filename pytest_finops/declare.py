@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Level = Literal["region", "account", "payer"]
 Row = Any
 
+#: What ``where=`` calls the rule of the check that needs the detail.
+RULE = "rule"
+
 #: Attribute of the fixture function that carries its declaration.
 MARK = "__finops_declaration__"
 
@@ -60,7 +63,8 @@ class Inventory:
     param: str | Mapping[str, str] | None = None
     batch: int = 1
     within: Mapping[str, str] | None = None
-    where: Callable[[Any], bool] | None = None
+    where: Callable[..., bool] | None = None
+    sees: tuple[str, ...] = ()
     witness: str | None = None
     tokens: tuple[str, str] | None = None
     absent: frozenset[str] = frozenset()
@@ -181,7 +185,7 @@ def inventory(
     param: str | Mapping[str, str] | None = None,
     batch: int = 1,
     within: Mapping[str, str] | None = None,
-    where: Callable[[Any], bool] | None = None,
+    where: Callable[..., bool] | None = None,
     witness: str | None = None,
     tokens: tuple[str, str] | None = None,
     absent: Iterable[str] = (),
@@ -205,7 +209,9 @@ def inventory(
         members to attributes of the parent; equal requests are sent once.
     :param batch: how many parent ids one request takes.
     :param within: request members that are constant inside a batch, mapped to attributes of the parent.
-    :param where: which parents are asked for; sees answers of free calls only.
+    :param where: which parents are asked for: a function of the parent. Further parameters name what else it sees, as
+        those of fixtures do: inventories, metrics, and ``rule``, for the rule of the check that asks. Series come last,
+        so what names a metric is asked after the metrics.
     :param witness: a top-level member that every real page has, if it is not the first name of ``key``.
     :param tokens: (request member, response member) of operations that page without a botocore paginator.
     :param absent: AWS error codes that mean "there is none".
@@ -240,11 +246,13 @@ def inventory(
             raise DeclarationError(f"inventory {name}: params= of a per= inventory are fixed ones")
         if by_prices and (per is None or batch > 1 or operation_facts(service, operation).billable):
             raise DeclarationError(f"inventory {name}: by_prices= needs per= without batch=, and a free call")
+        if where is not None and not per:
+            raise DeclarationError(f"inventory {name}: where= chooses among the resources of per=")
         if batch > 1 and not isinstance(param, str):
             raise DeclarationError(f"inventory {name}: batch= needs param= to be one request member")
         declaration = Inventory(
             name=name, service=service, operation=operation, key=key, id=id, level=level, params=params if callable(params) else dict(params or {}),
-            per=per, param=param, batch=batch, within=within, where=where, witness=witness, tokens=tokens,
+            per=per, param=param, batch=batch, within=within, where=where, sees=_seen_by(where), witness=witness, tokens=tokens,
             absent=frozenset(absent), optional=optional or bool(beside), beside=tuple(beside), max_resources=max_resources, max_pages=max_pages, prices=prices, by_prices=by_prices, parse=function,
             description=(inspect.getdoc(function) or "").strip(),
         )  # fmt: skip
@@ -283,6 +291,10 @@ def metric(
         unknown = set(wanted) - {"Average", "Maximum", "Minimum", "Sum", "SampleCount"}
         if unknown or not wanted:
             raise DeclarationError(f"metric {function.__name__}: unknown statistics {sorted(unknown)}")
+        if _seen_by(where):
+            raise DeclarationError(
+                f"metric {function.__name__}: where= of a metric sees its resource alone: what is paid is told beforehand"
+            )
         declaration = Metric(
             name=function.__name__, namespace=namespace, metric_name=name, of=of, dimensions=dict(dimensions),
             statistics=wanted, period=period, absent=absent, where=where, optional=optional,
@@ -291,6 +303,21 @@ def metric(
         return _fixture(declaration, function, [of])
 
     return decorate
+
+
+def _seen_by(where: Callable[..., bool] | None) -> tuple[str, ...]:
+    """Return what ``where=`` names behind the resource; parameters with a default are its own."""
+    if where is None:
+        return ()
+    try:
+        given = list(inspect.signature(where).parameters.values())[1:]
+    except ValueError:  # a function of the interpreter that tells nothing of itself
+        return ()
+    return tuple(
+        one.name
+        for one in given
+        if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY) and one.default is one.empty
+    )
 
 
 def declaration_of(function: object) -> Declaration | None:

@@ -6,9 +6,9 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .collector.executor import at_level
+from .collector.executor import Place, at_level
 from .collector.guard import why_refused
-from .declare import Declaration, Inventory, Metric, declaration_of
+from .declare import RULE, Declaration, Inventory, Metric, declaration_of
 from .documents import suggestion
 from .errors import DeclarationError
 from .marks import MARKER, TARGETS_FIXTURE
@@ -26,7 +26,10 @@ CHECK = "_finops_check"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
-    """One planned item: its rule, the inventories that it judges, everything that it declares, what it covers."""
+    """One planned item: its rule, the inventories that it judges, everything that it declares, what it covers.
+
+    ``filtered`` are names under which it does not see the declaration itself, but what a fixture of a team makes of it.
+    """
 
     rule: Rule
     subjects: tuple[Inventory, ...]
@@ -34,11 +37,19 @@ class Check:
     metrics: tuple[Metric, ...]
     targets: TargetSet
     skip: str = ""
+    filtered: frozenset[str] = frozenset()
 
     @property
     def declarations(self) -> frozenset[Declaration]:
         """Everything that the check may read."""
         return frozenset((*self.inventories, *self.metrics))
+
+    def seen(self, name: str) -> Declaration | None:
+        """Return the inventory or metric that the check sees as it is under ``name``."""
+        if name in self.filtered:
+            return None
+        declared: tuple[Declaration, ...] = (*self.inventories, *self.metrics)
+        return next((one for one in declared if one.name == name), None)
 
     def is_pruned(self, target: Target, pruned: Container[tuple[str, str]]) -> bool:
         """Whether the check leaves ``target`` out, where ``pruned`` are the (account, region) without spend."""
@@ -47,12 +58,18 @@ class Check:
 
 @dataclass(slots=True)
 class Plan:
-    """The union of what the selected checks need, in a stable order."""
+    """The union of what the selected checks need, in a stable order.
+
+    ``needs`` are the cells that a ``per=`` cell waits for, its parent first; ``users`` the checks whose needs a
+    ``where=`` looks into, one a rule; ``late`` what waits for something that is paid, and is asked last.
+    """
 
     checks: list[Check] = field(default_factory=list)
     cells: list[tuple[Inventory, Target]] = field(default_factory=list)
     series: list[tuple[Metric, Inventory, Target]] = field(default_factory=list)
-    children: dict[Inventory, list[Inventory]] = field(default_factory=dict)
+    needs: dict[Place, list[Place]] = field(default_factory=dict)
+    users: dict[Inventory, dict[str, Check]] = field(default_factory=dict)
+    late: frozenset[Inventory] = frozenset()
     period_days: int = 0
 
     @property
@@ -113,6 +130,13 @@ def resolve(
         why = why_refused(declared.service, declared.operation)
         if why:
             raise DeclarationError(f"inventory {declared.name}: {declared.call} is refused: {why}")
+        for name in declared.sees:
+            if name != RULE and not _is_declared(item, name):
+                known = _declared(item, Inventory, Metric)
+                raise DeclarationError(
+                    f"inventory {declared.name}: where= names {name!r}, which is no inventory and no metric; "
+                    f"{suggestion(name, known)}"
+                )
     if subject is None and rule.resources:
         subject = rule.resources
     if subject:
@@ -128,7 +152,7 @@ def resolve(
     for name in names:
         named = [d for d in by_name.get(name, ()) if isinstance(d, Inventory)]
         if not named and rule.resources:
-            known = _inventories(item)
+            known = _declared(item, Inventory)
             raise DeclarationError(
                 f"{rule.source}: rule {rule.id}: there is no inventory {name!r}; {suggestion(name, known)}"
             )
@@ -144,8 +168,23 @@ def resolve(
     return tuple(subjects), tuple(dict.fromkeys(inventories)), tuple(dict.fromkeys(metrics))
 
 
-def _inventories(item: pytest.Function) -> list[str]:
-    """Return the names of the inventories that modules registered as plugins offer to ``item``."""
+def filtered(item: pytest.Function) -> frozenset[str]:
+    """Return the names whose declaration ``item`` sees through another fixture: a team's filter of the same name."""
+    definitions = item._fixtureinfo.name2fixturedefs
+    return frozenset(
+        name
+        for name in fixture_declarations(item)
+        if name in definitions and declaration_of(definitions[name][-1].func) is None
+    )
+
+
+def _is_declared(item: pytest.Function, name: str) -> bool:
+    found = item.session._fixturemanager.getfixturedefs(name, item) or ()
+    return any(declaration_of(one.func) is not None for one in found)
+
+
+def _declared(item: pytest.Function, *kinds: type[Declaration]) -> list[str]:
+    """Return the names of the declarations that modules registered as plugins offer to ``item``."""
     names = {
         name for plugin in item.config.pluginmanager.get_plugins() for name in getattr(plugin, "__dict__", ())
     }
@@ -154,8 +193,7 @@ def _inventories(item: pytest.Function) -> list[str]:
         name
         for name in names
         if any(
-            isinstance(declaration_of(one.func), Inventory)
-            for one in manager.getfixturedefs(name, item) or ()
+            isinstance(declaration_of(one.func), kinds) for one in manager.getfixturedefs(name, item) or ()
         )
     )
 
@@ -206,6 +244,7 @@ def build(
     cells: dict[tuple[Inventory, Target], None] = {}
     series: dict[tuple[Metric, Inventory, Target], None] = {}
     planned: set[tuple[Declaration, tuple[int, bool]]] = set()
+    parents: dict[Inventory, Inventory] = {}
     for check in checks:
         plan.checks.append(check)
         if check.skip:
@@ -225,14 +264,9 @@ def build(
                     raise DeclarationError(
                         f"inventory {declaration.name}: per={declaration.per!r} is not an inventory"
                     )
-                if is_billable(declaration) and is_billable(parent):
-                    raise DeclarationError(
-                        f"inventory {declaration.name}: a billable call may not follow a billable one "
-                        f"({parent.call}): its price could not be told beforehand"
-                    )
-                kin = plan.children.setdefault(parent, [])
-                if declaration not in kin:
-                    kin.append(declaration)
+                parents[declaration] = parent
+            if declaration.sees:
+                plan.users.setdefault(declaration, {}).setdefault(check.rule.id, check)
         for metric in check.metrics:
             inventory = names.get(metric.of)
             if inventory is None:
@@ -246,7 +280,7 @@ def build(
     among = {enrichment.name: enrichment for enrichment in beside}
     for enrichment in beside:
         if enrichment.per:
-            plan.children.setdefault(among[enrichment.per], []).append(enrichment)
+            parents[enrichment] = among[enrichment.per]
         # What costs is asked beside what is judged only, not beside what is looked up.
         paid = is_billable(enrichment)
         for declaration, target in list(cells):
@@ -254,8 +288,68 @@ def build(
                 cells[enrichment, at_level(target, enrichment.level, payer)] = None
     order = sorted(cells, key=lambda cell: (cell[1].account_id, cell[1].region, cell[0].call, cell[0].name))
     plan.cells = order
+    seen = {declaration: _seen(declaration, plan) for declaration in parents}
+    plan.late = _late(parents, seen)
+    for metric, inventory, _ in series:
+        if inventory in plan.late:
+            raise DeclarationError(
+                f"metric {metric.name}: of={metric.of!r} is asked after the metrics, for its where= or per= waits for them"
+            )
+    for declaration, target in order:
+        if declaration.per:
+            needed = {(parents[declaration], target): None}
+            for one in seen[declaration]:
+                if isinstance(one, Inventory):
+                    needed.update(
+                        dict.fromkeys((one, at) for at in planned_at(one, [target], all_targets, payer))
+                    )
+            plan.needs[declaration, target] = list(needed)
     plan.series = sorted(series, key=lambda s: (s[2].account_id, s[2].region, s[0].name))
     return plan
+
+
+def _seen(declaration: Inventory, plan: Plan) -> list[Declaration]:
+    """Return what ``where=`` of ``declaration`` sees in any check, but for the resource itself."""
+    names = [name for name in declaration.sees if name != RULE]
+    found = (check.seen(name) for check in plan.users.get(declaration, {}).values() for name in names)
+    return [one for one in dict.fromkeys(found) if one is not None]
+
+
+def _late(
+    parents: Mapping[Inventory, Inventory], seen: Mapping[Inventory, Sequence[Declaration]]
+) -> frozenset[Inventory]:
+    """Return what can be asked only after something that is paid for: metrics, a billable call, another late one.
+
+    :raises DeclarationError: when a billable call would have to, or when inventories wait for each other.
+    """
+    known: dict[Inventory, bool] = {}
+
+    def waits(one: Inventory, path: tuple[Inventory, ...]) -> bool:
+        if one in path:
+            circle = " -> ".join(declared.name for declared in (*path[path.index(one) :], one))
+            raise DeclarationError(
+                f"inventory {one.name}: per= and where= go in a circle ({circle}); leave one of the names out of where="
+            )
+        if one not in known:
+            behind = [parents[one], *seen[one]] if one in parents else []
+            paid = [b for b in behind if isinstance(b, Metric) or is_billable(b) or waits(b, (*path, one))]
+            if paid and is_billable(one):
+                what = (
+                    f"a billable one ({paid[0].call})"
+                    if isinstance(paid[0], Inventory)
+                    else f"a metric ({paid[0].name})"
+                )
+                raise DeclarationError(
+                    f"inventory {one.name}: a billable call may not follow {what}: its price could not be told beforehand"
+                )
+            if paid and one.by_prices:
+                raise DeclarationError(
+                    f"inventory {one.name}: by_prices= is asked before anything is paid for"
+                )
+            known[one] = bool(paid)
+        return known[one]
+
+    return frozenset(one for one in parents if waits(one, ()))
 
 
 def is_billable(declaration: Inventory) -> bool:

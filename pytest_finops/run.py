@@ -43,6 +43,7 @@ from .collector.limiter import Limiter
 from .collector.saved import Saved, Writer, canonical
 from .collector.state import CURABLE, Recorded, Resumed, RunState
 from .collector.store import Store, Troubles, series_key
+from .details import Details
 from .documents import Problems
 from .environments import EnvironmentPolicy, OwnerPolicy
 from .errors import BlindTargets, ConfigError, FindingsFound
@@ -342,18 +343,20 @@ class AuditRun:
             self._prune(say)
         collector = self._collector(progress, spool)
         self.guard.allow(self.plan.calls)
-        late = [cell for cell in self.plan.cells if cell[0].by_prices]
-        free = [cell for cell in self.plan.cells if not (is_billable(cell[0]) or cell[0].by_prices)]
+        chooser = Details(self.plan, self.store, self.payer).chooser
+        late = [cell for cell in self.plan.cells if cell[0] in self.plan.late]
         paid = [cell for cell in self.plan.cells if is_billable(cell[0])]
-        collector.inventories(free, self.plan.children)
-        if late:
-            collector.inventories(late, self.plan.children, self.price_keys())
+        now = [cell for cell in self.plan.cells if not (cell[0] in self.plan.late or is_billable(cell[0]))]
+        collector.inventories([cell for cell in now if not cell[0].by_prices], self.plan.needs, chooser)
+        priced = [cell for cell in now if cell[0].by_prices]
+        if priced:
+            collector.inventories(priced, self.plan.needs, chooser, self.price_keys())
         wanted = () if self.settings.skip_metrics else self.plan.series
         if not self.worker:
             made = self.ledger.entries() if self.saved is None else collector.replayed()
             series = collector.planned_series(wanted)
             self.prediction = predict.measured(
-                self.plan, self.store, made, series, self.window(), self.targets,
+                self.plan, self.store, made, series, self.window(), self.targets, chooser,
                 [*self._price_requests(), *(self.prune_requests() if self.settings.dry_run else [])],
             )  # fmt: skip
             if self.settings.dry_run or self.settings.estimate_cost:
@@ -365,9 +368,11 @@ class AuditRun:
         if self.state is not None:
             self.state.restore(self.ledger, early=False)
         if paid:
-            collector.inventories(paid, self.plan.children)
+            collector.inventories(paid, self.plan.needs, chooser)
         if wanted:
             collector.series(wanted, *self.window())
+        if late:
+            collector.inventories(late, self.plan.needs, chooser)
         self.state_open = False
         self.said += self.store.said
         if not self.worker:

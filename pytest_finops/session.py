@@ -476,8 +476,9 @@ class AuditSession:
             rule = self._rule(marked[0], item.path)
             subjects, inventories, metrics = plan.resolve(item, rule, marked[1])  # type: ignore[arg-type]
             check = Check(
-                rule, subjects, inventories, metrics, targets, self._skip_reason(rule, inventories, metrics)
-            )
+                rule, subjects, inventories, metrics, targets, self._skip_reason(rule, inventories, metrics),
+                plan.filtered(item),  # type: ignore[arg-type]
+            )  # fmt: skip
             item.stash[CHECK] = check
             checks.append(check)
             self._check_ids.add(item.nodeid)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .collector.executor import at_level
 from .collector.store import Cell, Points, Store, series_key
@@ -15,7 +15,7 @@ from .resources import GLOBAL, Resource, Target
 if TYPE_CHECKING:
     import pytest
 
-    from .run import AuditRun
+T = TypeVar("T")
 
 
 def view_of(config: pytest.Config, declaration: Declaration) -> Any:
@@ -70,8 +70,20 @@ class Scope:
         return [at_level(target, declaration.level, self.payer)]
 
 
+class Reader(Protocol):
+    """On whose behalf a view is read."""
+
+    @property
+    def scope(self) -> Scope | None:
+        """What may be seen."""
+
+    @property
+    def wide_fixture(self) -> str | None:
+        """The fixture of wider than function scope that is being set up, if any."""
+
+
 class _View:
-    def __init__(self, run: AuditRun, declaration: Declaration) -> None:
+    def __init__(self, run: Reader, declaration: Declaration) -> None:
         self._run = run
         self._declaration = declaration
 
@@ -98,9 +110,7 @@ class InventoryView(_View, Sequence[Any]):
 
     _declaration: Inventory
 
-    def __init__(
-        self, run: AuditRun, declaration: Inventory, targets: Sequence[Target] | None = None
-    ) -> None:
+    def __init__(self, run: Reader, declaration: Inventory, targets: Sequence[Target] | None = None) -> None:
         super().__init__(run, declaration)
         self._targets = targets
 
@@ -141,6 +151,16 @@ class InventoryView(_View, Sequence[Any]):
                 index.setdefault(getattr(row, attribute), []).append(row)
             scope.cache[key] = index
         found: Mapping[Any, list[Any]] = scope.cache[key]
+        return found
+
+    def once(self, make: Callable[[Iterable[Any]], T]) -> T:
+        """Return what ``make`` makes of the resources, computed once for the running check."""
+        rows = self._rows()
+        scope = self._scope()
+        key = ("once", make, self._declaration, None if self._targets is None else tuple(self._targets))
+        if key not in scope.cache:
+            scope.cache[key] = make(rows)
+        found: T = scope.cache[key]
         return found
 
     def get(self, resource_id: str, target: Target | None = None) -> Any:

@@ -12,6 +12,7 @@ from pytest_finops.fixtures.elb import (
     ClassicLoadBalancer,
     LoadBalancer,
     LoadBalancerTags,
+    Signals,
     TargetGroup,
     TargetHealth,
 )
@@ -43,7 +44,7 @@ def judge(
     def metric(name: str, zero: bool) -> Metric:
         return Metric({one.id: seen[name]} if seen and name in seen else {}, zero=zero)
 
-    signals = balancers.Signals(
+    signals = Signals(
         application={
             "requests": metric("alb_requests", True),
             "processed_bytes": metric("alb_bytes", True),

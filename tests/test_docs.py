@@ -325,6 +325,34 @@ def test_a_teams_rule_check_and_inventory(tmp_path: Path) -> None:
         assert len(body.splitlines()) <= 10, name
 
 
+def test_a_detail_is_asked_for_what_where_leaves_open(tmp_path: Path) -> None:
+    found = extended(tmp_path)
+    (tmp_path / "checks" / "conftest.py").write_text(
+        found["checks/conftest.py", "inventory"] + "\n\n" + found["checks/conftest.py", "detail"], encoding="utf-8"
+    )  # fmt: skip
+    check = tmp_path / "checks" / "test_team.py"
+    text = check.read_text(encoding="utf-8")
+    assert "(log_groups, findings" in text
+    check.write_text(
+        text.replace("(log_groups, f", "(log_groups, log_bytes, log_subscriptions, f"), encoding="utf-8"
+    )
+    estate = demo_estate(NOW)
+    for name in ("/kept", "/quiet", "/written"):
+        retention = {"retentionInDays": 30} if name == "/kept" else {}
+        estate.add(
+            PROD, "us-east-1", "logs.describe_log_groups", logGroupName=name, storedBytes=2**40, **retention
+        )
+    estate.metric(PROD, "us-east-1", "AWS/Logs", "IncomingBytes", {"LogGroupName": "/written"}, "Sum", 7)
+
+    with ReplayEndpoint(estate) as endpoint:
+        done, document = audit_of(Shell(tmp_path, endpoint.url), "-k", "logs")
+        asked = [r.params for r in endpoint.requests if r.operation == "describe_subscription_filters"]
+
+    assert [params["logGroupName"] for params in asked] == ["/quiet"], done.stdout
+    assert {f["resource_id"] for f in document["findings"]} == {"/quiet", "/written"}
+    assert document["complete"]
+
+
 def test_the_test_of_a_teams_check_and_the_sample_estate(tmp_path: Path) -> None:
     extended(tmp_path)
     shell = Shell(tmp_path, "http://127.0.0.1:9")

@@ -142,12 +142,9 @@ class Bed:
     def collect(self, *declarations: Inventory, targets: Sequence[Target] = (TARGET,)) -> list[Cell]:
         self.aws.guard.allow((one.service, one.operation) for one in declarations)
         names = {one.name: one for one in declarations}
-        children: dict[Inventory, list[Inventory]] = {}
-        for one in declarations:
-            if one.per:
-                children.setdefault(names[one.per], []).append(one)
         cells = [(one, target) for target in targets for one in declarations]
-        self.collector.inventories(cells, children)
+        needs = {(one, target): [(names[one.per], target)] for one, target in cells if one.per}
+        self.collector.inventories(cells, needs)
         return [self.store.cell(*cell) for cell in cells]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_finops.fixtures.elb import Signals
+
 import pytest_finops as finops
 
 from .. import balancers
@@ -31,15 +33,11 @@ def test_elb_idle(
     rule: Any,
 ) -> None:
     """Load balancers of every kind without traffic."""
-    signals = balancers.Signals(
-        application={"requests": alb_requests, "processed_bytes": alb_bytes, "connections": alb_connections},
-        network={"requests": nlb_flows, "processed_bytes": nlb_bytes},
-        gateway={"requests": gwlb_flows},
-        classic={"requests": clb_requests, "processed_bytes": clb_bytes},
-    )
-    modern = balancers.backends(target_groups, target_health)
-    classic = balancers.classic_backends(classic_instance_health)
-    balancers.idle(load_balancers, load_balancer_tags, signals, modern, prices, findings, rule)
+    modern = Signals.modern(alb_requests, alb_bytes, alb_connections, nlb_flows, nlb_bytes, gwlb_flows)
+    backends = balancers.backends(target_groups, target_health)
+    balancers.idle(load_balancers, load_balancer_tags, modern, backends, prices, findings, rule)
+    classic = Signals.classics(clb_requests, clb_bytes)
+    backends = balancers.classic_backends(classic_instance_health)
     balancers.idle(
-        classic_load_balancers, classic_load_balancer_tags, signals, classic, prices, findings, rule
+        classic_load_balancers, classic_load_balancer_tags, classic, backends, prices, findings, rule
     )

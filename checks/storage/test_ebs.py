@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_finops.fixtures import ebs
 from pytest_finops.fixtures.ebs import Snapshot, Volume
 
 import pytest_finops as finops
@@ -38,20 +39,18 @@ def test_ebs_old_snapshots(
     launch_template_versions: Any, launch_configurations: Any, prices: Any, findings: Any, rule: finops.Rule,
 ) -> None:  # fmt: skip
     """Old snapshots that no AMI, launch template, other account or backup service needs."""
-    needed = snapshots.referenced(amis, launch_template_versions, launch_configurations)
-    existing = {snapshots.place(volume) for volume in ebs_volumes}
+    named = [ebs.referenced(one) for one in (amis, launch_template_versions, launch_configurations)]
+    newest, existing = ebs.newest(ebs_snapshots), ebs.places(ebs_volumes)
     lineages = snapshots.lineages(ebs_snapshots)
     going = {}
     for snapshot in ebs_snapshots:
-        lineage = lineages[snapshot.target, snapshot.lineage]
-        kept = snapshots.place(snapshot) in needed or snapshots.protected(snapshot, lineage, existing)
-        if kept or not rule.holds(snapshot):
+        if ebs.stays(snapshot, newest, existing, *named) or not rule.holds(snapshot):
             continue
         sharing = ebs_snapshot_sharing.get(snapshot.id, snapshot.target)
         if sharing is None:
             findings.not_evaluated(snapshot, "not known whether it is shared")
         elif not sharing.shared_with:
-            going[snapshots.place(snapshot)] = snapshot
+            going[ebs.place(snapshot)] = snapshot
     for snapshot in going.values():
         lineage = lineages[snapshot.target, snapshot.lineage]
         current = f"{snapshot.age_days:.0f} days old"

@@ -15,6 +15,8 @@ import pytest
 
 from ..collector.executor import Collector
 from ..collector.probe import Probe
+from ..collector.store import Store
+from ..details import Details
 from ..marks import CONSOLE
 from ..operations import operation
 from ..plan import is_billable, planned_at
@@ -72,7 +74,9 @@ def diagnose(run: AuditRun) -> list[Diagnosis]:
     probe = Probe(run._aws(), run.discovery.logins)
     collector = Collector(probe, run.store, run.ledger, threads=run.settings.max_in_flight, stop=run.stop)
     free = [cell for cell in run.plan.cells if not is_billable(cell[0])]
-    collector.inventories(free, run.plan.children)
+    # Nothing that where= sees is known here, so that a detail is tried wherever there is anything to ask about.
+    chooser = Details(run.plan, Store(), run.payer).chooser
+    collector.inventories(free, run.plan.needs, chooser)
     return [_of(run, probe, rule_id, account) for rule_id, account in _pairs(run)] + [
         Diagnosis(
             rule_id, failed[0], failed[0], "cannot run", (f"{failed[1]} (the account cannot be entered)",)

@@ -230,6 +230,17 @@ class SavedSource:
         return {key: self._saved.series(target, key, start, end) for key in keys}
 
 
+#: An inventory at a target.
+Place = tuple[Inventory, Target]
+#: Says of a ``per=`` inventory at a target which parents are asked for.
+Chooser = Callable[[Inventory, Target], Callable[[Any], bool]]
+
+
+def by_where(child: Inventory, target: Target) -> Callable[[Any], bool]:
+    """Choose by a ``where=`` that sees the parent alone."""
+    return child.where or (lambda parent: True)
+
+
 @dataclass(slots=True)
 class _Run:
     """One cell in work: its open requests, and the pages that they brought, in order."""
@@ -269,28 +280,32 @@ class Collector:
 
     def inventories(
         self,
-        wanted: Iterable[tuple[Inventory, Target]],
-        children: Mapping[Inventory, Sequence[Inventory]],
+        wanted: Iterable[Place],
+        needs: Mapping[Place, Sequence[Place]],
+        chooser: Chooser = by_where,
         prices: Sequence[PriceKey] = (),
     ) -> None:
-        """Collect every wanted cell: roots at once, ``per=`` cells as soon as their parent is complete.
+        """Collect every wanted cell: roots at once, ``per=`` cells as soon as all that they need is complete.
 
-        A parent that is not wanted was collected before (billable calls come after all free ones). ``prices`` is what
-        ``by_prices=`` narrows requests to.
+        ``needs`` names the parent first, then what ``where=`` sees. What is not wanted was collected before: the calls
+        of a run come in phases. ``prices`` is what ``by_prices=`` narrows requests to.
         """
         cells = list(wanted)
+        here = set(cells)
         self._prices = prices
-        self._children = children
-        self._wanted = set(cells)
-        parents = {child: parent for parent, members in children.items() for child in members}
+        self._needs, self._chooser = needs, chooser
+        self._followers: dict[Place, list[Place]] = {}
+        self._lacking: dict[Place, int] = {}
         jobs: list[Callable[[], None]] = []
-        for declaration, target in cells:
-            self.store.cells.setdefault((declaration, target), Cell())
-            if declaration.per is None:
-                jobs.append(lambda d=declaration, t=target: self._start(d, t, [(d.params_at(t), ())]))  # type: ignore[misc]
-            elif (parents[declaration], target) not in self._wanted:
-                done = self.store.cell(parents[declaration], target)
-                jobs.append(lambda d=declaration, t=target, c=done: self._start_child(d, t, c))  # type: ignore[misc]
+        for cell in cells:
+            self.store.cells.setdefault(cell, Cell())
+            lacking = [one for one in needs.get(cell, ()) if one in here]
+            for one in lacking:
+                self._followers.setdefault(one, []).append(cell)
+            if lacking:
+                self._lacking[cell] = len(lacking)
+            else:
+                jobs.append(lambda c=cell: self._begin(*c))  # type: ignore[misc]
         self._run(jobs)
 
     def series(
@@ -322,6 +337,12 @@ class Collector:
         return {target: list(keys) for target, keys in planned.items()}
 
     # --- one cell -------------------------------------------------------------------------------------------------
+
+    def _begin(self, declaration: Inventory, target: Target) -> None:
+        if declaration.per is None:
+            self._start(declaration, target, [(declaration.params_at(target), ())])
+        else:
+            self._start_child(declaration, target, self.store.cell(*self._needs[declaration, target][0]))
 
     def _start(
         self, declaration: Inventory, target: Target, requests: list[tuple[dict[str, Any], tuple[str, ...]]]
@@ -444,23 +465,28 @@ class Collector:
             # A whole denied operation is one blind spot, not one line a resource.
             if cell.faults and len(codes) == 1 and not run.pages and run.asked > 1:
                 cell.fault = next(iter(cell.faults.values()))
-            cell.done = True
-        for child in self._children.get(run.declaration, ()):
-            if (child, run.target) in self._wanted:
-                self._start_child(child, run.target, cell)
+        self._end(run.declaration, run.target)
+
+    def _end(self, declaration: Inventory, target: Target) -> None:
+        """The cell is complete: begin what waited for it last."""
+        ready = []
+        with self._lock:
+            self.store.cells[declaration, target].done = True
+            for follower in self._followers.get((declaration, target), ()):
+                self._lacking[follower] -= 1
+                if not self._lacking[follower]:
+                    ready.append(follower)
+        for follower in ready:
+            self._begin(*follower)
 
     def _start_child(self, child: Inventory, target: Target, parent: Cell) -> None:
         cell = self.store.cells[child, target]
         if parent.fault is not None:
-            with self._lock:
-                cell.fault, cell.done = parent.fault, True
-            run = _Run(child, target)
-            for grandchild in self._children.get(child, ()):
-                if (grandchild, target) in self._wanted:
-                    self._start_child(grandchild, run.target, cell)
+            cell.fault = parent.fault
+            self._end(child, target)
             return
         try:
-            requests = requests_for(child, parent.rows, self._prices)
+            requests = requests_for(child, target, parent.rows, self._chooser, self._prices)
         except Exception as error:  # noqa: BLE001 - where= is a fixture's code: it blinds this cell alone
             cell.fault, requests = fixture_crashed(child, error), []
         self._start(child, target, requests)
@@ -561,10 +587,17 @@ def fixture_crashed(declaration: Inventory, error: Exception) -> Fault:
 
 
 def requests_for(
-    child: Inventory, parents: Sequence[Any], prices: Sequence[PriceKey] = ()
+    child: Inventory,
+    target: Target,
+    parents: Sequence[Any],
+    chooser: Chooser,
+    prices: Sequence[PriceKey] = (),
 ) -> list[tuple[dict[str, Any], tuple[str, ...]]]:
     """Return the distinct requests of a ``per=`` inventory, each with the ids of the parents that it is for."""
-    wanted = [parent for parent in parents if child.where is None or child.where(parent)]
+    if not parents:
+        return []
+    chosen = chooser(child, target)
+    wanted = [parent for parent in parents if chosen(parent)]
     assert not callable(child.params)  # the declaration refuses it
     if isinstance(child.param, str) and child.batch > 1:
         groups: dict[tuple[Any, ...], list[Any]] = {}

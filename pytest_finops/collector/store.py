@@ -128,10 +128,11 @@ class Store:
     def regions(self, declaration: Inventory, account_id: str) -> list[Target]:
         """Return the targets of an account at which ``declaration`` was collected."""
         if self._places_of != len(self.cells):
-            self._places.clear()
+            # Made aside: where= is asked by many threads.
+            places: dict[tuple[Inventory, str], list[Target]] = {}
             for one, target in self.cells:
-                self._places.setdefault((one, target.account_id), []).append(target)
-            self._places_of = len(self.cells)
+                places.setdefault((one, target.account_id), []).append(target)
+            self._places, self._places_of = places, len(self.cells)
         return self._places.get((declaration, account_id), [])
 
     def cell(self, declaration: Inventory, target: Target) -> Cell:
