@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -476,10 +476,29 @@ def replayed(saved: Saved, settings: Settings, now: datetime) -> Discovery:
         for one in saved.not_entered()
     ]  # fmt: skip
     targets = [replace(target, now=now) for target in saved.targets()]
+    kept = filter_targets(targets, settings, {one.name for one in failed})
     return Discovery(
-        targets=unique_names(filter_targets(targets, settings, {one.name for one in failed})),
+        targets=unique_names(kept),
         failed=[one for one in failed if _wanted(settings, {one.name})],
+        said=_left_out(targets, {target.account_id for target in kept}, settings),
     )
+
+
+def _left_out(targets: Iterable[Target], accounts: Container[str], settings: Settings) -> list[str]:
+    """Return what the regions of an account in finops.yaml, meant for live runs, leave unread of a saved inventory."""
+    lines = []
+    for index, entry in enumerate(settings.account_entries):
+        names = entry.get("regions") or ("enabled",)
+        left = [
+            t for t in targets if t.account_id in accounts and _is_target(entry, t) and t.region not in names
+        ]
+        if left and "enabled" not in names:
+            regions = ", ".join(sorted(target.region for target in left))
+            lines.append(
+                f"{_file(settings)}:{entry[LINE]}: accounts[{index}].regions leaves out what is saved of account "
+                f"{left[0].account_id} in {regions}"
+            )
+    return lines
 
 
 def filter_targets(targets: Iterable[Target], settings: Settings, also: Iterable[str] = ()) -> list[Target]:

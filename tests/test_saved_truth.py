@@ -86,6 +86,23 @@ def test_an_account_that_was_not_entered_is_not_entered_in_the_replay(
     assert (narrowed == 1) == (shard != "2/2"), said
 
 
+def test_what_finops_yaml_leaves_out_of_a_saved_inventory_is_said(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+    volumes_estate().save(tmp_path / "kept")
+    for regions, said_of in (("us-east-1", True), ("enabled", False), ("us-east-1, eu-west-1", False)):
+        entry = f"accounts:\n  - {{id: '{ACCOUNT}', profile: prod, regions: [{regions}]}}\n"
+        (tmp_path / "finops.yaml").write_text(entry, encoding="utf-8")
+
+        _, output, document = audit(tmp_path, "--finops-inventory=kept", "checks")
+
+        text = (
+            f"finops.yaml:2: accounts[0].regions leaves out what is saved of account {ACCOUNT} in eu-west-1"
+        )
+        assert (text in document["warnings"]) == said_of, output
+        assert ("accounts[0].regions leaves out" in output) == said_of, output
+        assert document["regions"] == (["us-east-1"] if said_of else ["eu-west-1", "us-east-1"])
+
+
 def expect_region(folder: Path, code: str = "") -> None:
     (folder / "finops.yaml").write_text(
         f"expected_blind_spots:\n  - {{region: us-east-1, {code}owner: me, reason: policy, expires: 2027-01-01}}\n",
