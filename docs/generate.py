@@ -203,6 +203,9 @@ command line does not name: where nothing else was run, the run says so and name
 `finops.yaml` also has the sections {sections}: see [configuration](configuration.md).
 The ini key `finops_rule_paths` of pytest's own configuration names more directories whose YAML rule files are
 collected in an audit; `checks/` always is.
+
+`-n` of pytest-xdist judges in several processes; `--dist loadgroup` groups nothing on pytest 9.2 (xdist 3.8), and starts
+a worker that crashes anew until the ninth has. Any crash of a worker leaves the audit incomplete.
 """
 
 

@@ -963,7 +963,11 @@ class AuditSession:
             parcel = loads(sent) if isinstance(sent, str) else sent
             self.run.take(parcel.rows)
             self.run.merge_prices(parcel.prices)
-        elif report.failed and MARKER not in report.keywords and report.nodeid not in self._check_ids:
+        elif (
+            report.failed
+            and MARKER not in report.keywords
+            and without_group(report.nodeid) not in self._check_ids
+        ):
             # A worker that crashed leaves a report with nothing but the test's id.
             self.run.ordinary_failed += 1
 
@@ -1179,6 +1183,12 @@ def _disarm(report: Any) -> None:
 def cents_or_less(amount: Decimal) -> str:
     """Return an amount with as many places as it has, at least two."""
     return format(amount.normalize(), "f") if amount and amount < Decimal("0.01") else str(cents(amount))
+
+
+def without_group(nodeid: str) -> str:
+    """Return the id of a test without the group that ``--dist loadgroup`` appends (before pytest 9.2)."""
+    plain, _, group = nodeid.rpartition("@")
+    return plain if plain and "]" not in group else nodeid
 
 
 def rebuild(item: pytest.Function) -> None:

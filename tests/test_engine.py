@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from finops_kit import ACCOUNT, NOW, audit, comparable, environment, volumes_estate, write_checks
 
+from pytest_finops.session import without_group
 from pytest_finops.testing import Fault, ReplayEndpoint
 
 OFFLINE = ("--finops-prices", "offline", "--finops-now", NOW.isoformat())
@@ -257,18 +258,29 @@ def test_stopping_at_the_first_failure_leaves_not_run(tmp_path: Path) -> None:
     assert status == 1  # findings break the gate: that wins over not having looked at the rest
 
 
-def test_a_killed_worker_is_an_incomplete_audit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("distribution", ["load", "loadgroup"])
+def test_a_killed_worker_is_an_incomplete_audit(tmp_path: Path, distribution: str) -> None:
     body = 'import os, signal; os.kill(os.getpid(), signal.SIGKILL) if volume.region == "us-east-1" else None'
-    write_checks(tmp_path, TEAM.format(body=body))
+    write_checks(tmp_path, "@pytest.mark.xdist_group('some')\n" + TEAM.format(body=body).lstrip())
 
-    status, output, document, _ = live(tmp_path, "-n", "2", "-k", "team")
+    status, output, document, _ = live(tmp_path, "-n", "2", "-k", "team", "--dist", distribution)
 
     assert {r["region"]: r["outcome"] for r in document["checks"]} == {
         "eu-west-1": "passed",
         "us-east-1": "not_run",
     }, output
     assert document["complete"] is False
-    assert status != 0
+    assert status == 7, output
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "plain"),
+    [("checks/a.py::t[x-us-east-1]@g", "checks/a.py::t[x-us-east-1]"), ("checks/a.py::t@g", "checks/a.py::t"),
+     ("checks/a.py::t[a@b]", "checks/a.py::t[a@b]"), ("checks/a.py::t[a@b]@g", "checks/a.py::t[a@b]"),
+     ("checks/a.py::t", "checks/a.py::t")],
+)  # fmt: skip
+def test_the_group_that_xdist_appends_is_no_part_of_an_id(nodeid: str, plain: str) -> None:
+    assert without_group(nodeid) == plain
 
 
 def interrupted(folder: Path) -> tuple[int, float, dict[str, Any]]:
