@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +17,45 @@ class HtmlHooks:
 
     def __init__(self, run: AuditRun) -> None:
         self._run = run
-        self._headed = False
+        self._report: Any = None
+        self._headed = self._collected = self._filled = False
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_report_title(self, report: Any) -> None:
+        """Keep the report: its headings are asked for before anybody knows what will be collected."""
+        self._report = report
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
-        """Add the columns of a check before the links."""
+        """Add the columns of a check before the links, unless there is none."""
+        self._head(cells)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_finish(self) -> Iterator[None]:
+        """Take the columns back where no check was collected: FINOPS_PROFILE may stand in every job of a CI."""
+        yield
+        self._collected = True
+        # A file that could not be collected has its row already, with the columns.
+        if self._report is not None and not self._filled:
+            self._head(self._report.table_header)
+
+    def _head(self, cells: list[str]) -> None:
         from .reports import pytest_html
 
-        self._headed = True
-        cells[-1:-1] = pytest_html.header_cells()
+        ours = pytest_html.header_cells()
+        checks = self._run.plan is not None and bool(self._run.plan.checks)
+        if self._headed:
+            cells[:] = [cell for cell in cells if cell not in ours]
+        self._headed = checks or not self._collected
+        if self._headed:
+            cells[-1:-1] = ours
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: Any, cells: list[str]) -> None:
         """Fill them; leave out the row of a call whose check ends as an error."""
         if not self._headed:
             return
+        self._filled = True
         if getattr(report, "finops_hidden", False):
             del cells[:]
             return

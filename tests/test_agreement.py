@@ -133,6 +133,36 @@ def test_findings_and_a_denied_region(tmp_path: Path, workers: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "two"])
+@pytest.mark.parametrize("named", ["tests", "."])
+def test_columns_of_checks_are_for_runs_with_checks(
+    tmp_path: Path, workers: tuple[str, ...], named: str
+) -> None:
+    write_checks(tmp_path)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_plain.py").write_text("def test_plain(): pass\n", encoding="utf-8")
+    with ReplayEndpoint(volumes_estate()) as endpoint:
+        # A CI has it in every job; the clock decides no outcome here.
+        env = environment(endpoint.url, tmp_path, FINOPS_PROFILE="env", FINOPS_PRICES="offline")
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:hypothesispytest",
+            named,
+            "--html=report.html",
+            *workers,
+        ]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=env, text=True, capture_output=True, timeout=60, check=False
+        )
+
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ("finops_rule" in page) == ("AWS cost audit" in page) == (named != "tests"), done.stdout
+    assert len(re.findall(r"<th\b", page)) == (9 if named != "tests" else 4)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "two"])
 def test_a_crash_is_one_error_and_no_pass(tmp_path: Path, workers: tuple[str, ...]) -> None:
     write_checks(tmp_path, TEAM.format(body='assert volume.region == "eu-west-1"'))
 
