@@ -22,7 +22,7 @@ RULE_MARKER = (
     f"{MARKER}(rule_id, subject=None): judge a test of AWS cost by the rule 'rule_id' of a YAML rule file beside it or shipped; "
     "it then runs once per account and region of an audit (--finops-profile, --finops-demo). 'subject' names the "
     "inventory fixture whose resources are judged, by default the test's first one. Written through the package: "
-    'import pytest_finops as finops; @finops.rule("ebs-unattached"). Select all such tests with -m finops_rule. '
+    'import pytest_finops as finops; @finops.rule("ebs-gp2-to-gp3"). Select all such tests with -m finops_rule. '
     "See https://github.com/pytest-finops/pytest-finops/blob/main/docs/extending.md"
 )
 

@@ -253,6 +253,7 @@ class AuditSession:
             return
         try:
             rule = self._rule(rule_id, metafunc.definition.path)
+            _refuse_second_test(metafunc.definition, rule)
             subjects, _, _ = plan.resolve(metafunc.definition, rule, subject)
         except (ConfigError, DeclarationError) as error:
             self._mistake(error)
@@ -1183,6 +1184,16 @@ def _disarm(report: Any) -> None:
 def cents_or_less(amount: Decimal) -> str:
     """Return an amount with as many places as it has, at least two."""
     return format(amount.normalize(), "f") if amount and amount < Decimal("0.01") else str(cents(amount))
+
+
+def _refuse_second_test(item: pytest.Function, rule: Rule) -> None:
+    from .yaml_rules import RuleFile
+
+    if rule.resources and not isinstance(item.parent, RuleFile):
+        raise DeclarationError(
+            f"{item.nodeid}: rule {rule.id} ({rule.source}) judges {rule.resources} by its own conditions and has no "
+            "test; give this one a rule of its own, without resources, in a YAML file beside it"
+        )
 
 
 def without_group(nodeid: str) -> str:

@@ -135,6 +135,15 @@ WRITTEN: dict[str, tuple[str, str, int, str]] = {
     ),
     "twins": (RULES, TEAM.format(rule="ebs-team") + TEAM.format(rule="ebs-team").replace("test_team", "test_two"), 4,
               "rule ebs-team belongs to exactly one test, which is not parametrized: checks/test_team.py::test_team["),
+    "declarative": (
+        RULES, TEAM.format(rule="ebs-lost"), 4,
+        "checks/test_team.py::test_team: rule ebs-lost (checks/ebs.yaml:3) judges ebs_volumes by its own conditions and has "
+        "no test; give this one a rule of its own",
+    ),
+    "shipped-declarative": (
+        RULES, TEAM.format(rule="ebs-unattached").replace("ebs_volumes", "ec2_instances"), 4,
+        "checks/storage/ebs.yaml:3) judges ebs_volumes by its own conditions and has no test",
+    ),
     "no-id": (RULES, TEAM.format(rule="x").replace('("x")', ""), 2, "@finops.rule needs the id of a rule"),
     "no-inventory": (
         RULES, TEAM.format(rule="ebs-team").replace("ebs_volumes, ", ""), 4,

@@ -57,7 +57,7 @@ def test_the_marker_says_what_it_does_how_it_is_written_and_where_to_read(tmp_pa
 
     arguments = list(inspect.signature(pytest_finops.rule).parameters)
     assert text.startswith(f"@pytest.mark.finops_rule({arguments[0]}, {arguments[1]}=None): ")
-    assert '@finops.rule("ebs-unattached")' in text
+    assert '@finops.rule("ebs-gp2-to-gp3")' in text
     assert "-m finops_rule" in text
     page = text.split("blob/main/")[1].strip()
     assert "@finops.rule(" in (ROOT / page).read_text(encoding="utf-8")
