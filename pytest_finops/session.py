@@ -504,7 +504,11 @@ class AuditSession:
         named = self.config.args_source == pytest.Config.ArgsSource.ARGS
         if console is not None:
             named = getattr(console, "named", True)
-        if named or not self._judged or not (self.config.invocation_params.dir / "checks").is_dir():
+        return not named and self.without_shipped()
+
+    def without_shipped(self) -> bool:
+        """Whether checks were collected from ./checks, and none of them is a shipped one (nor a copy)."""
+        if not self._judged or not (self.config.invocation_params.dir / "checks").is_dir():
             return False
         return not self._judged & self.rulebook.folder(shipped_checks(), deep=True).keys()
 

@@ -215,6 +215,11 @@ def test_init_then_scan_and_pytest(tmp_path: Path) -> None:
     note = "the shipped checks are not among these; add --pyargs pytest_finops.checks"
     assert note in document["warnings"]
     assert note in " ".join(again.stdout.split())
+    # The policy is without them as well, and what stands on standard output is the policy alone.
+    for more, said in (((), True), (("--", "checks"), False), (("--", "-k", "scratch"), True)):
+        policy = process(tmp_path, "iam-policy", *more)
+        assert (note in policy.stderr) == said, policy.stderr
+        assert json.loads(policy.stdout)["Statement"]
     both = process(
         tmp_path, "--finops-demo", "--finops-report=json:audit.json", "--finops-category=storage",
         "--pyargs", "pytest_finops.checks", "checks/", "-k", "scratch", module="pytest",

@@ -65,6 +65,7 @@ def test_all_can_run_and_nothing_billable_is_sent(tmp_path: Path) -> None:
     # Only us-east-1 has a snapshot whose attribute can be asked for.
     assert "ec2.describe_snapshot_attribute (nothing there to ask about)" in output
     assert "2 can run, 0 cannot" in output
+    assert "the shipped checks are not among these" in output
     assert endpoint.count("cloudwatch") == 0
     assert endpoint.count("ec2", "describe_volumes") == 2  # one small page a region, of two
     assert {r.params.get("MaxResults") for r in endpoint.requests if r.operation == "describe_volumes"} == {
@@ -79,7 +80,7 @@ def test_what_is_denied_names_check_region_and_action(tmp_path: Path) -> None:
     snapshots(estate, "us-east-1")
     denied = Fault("error", "ec2", "describe_snapshot_attribute")
 
-    status, output, _ = doctor(tmp_path, estate, "--format=json", faults=[denied])
+    status, output, _ = doctor(tmp_path, estate, "--format=json", "--", "checks", faults=[denied])
 
     assert status == 7, output
     found = {one["rule_id"]: one for one in json.loads(output)}

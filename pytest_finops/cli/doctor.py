@@ -20,8 +20,9 @@ from ..details import Details
 from ..marks import CONSOLE
 from ..operations import operation
 from ..plan import is_billable, planned_at
-from ..reports.text import safe
+from ..reports.text import block, safe
 from ..run import RUN, AuditRun
+from .paths import names_checks, with_checks
 
 #: Exit status: some check cannot look.
 BLIND = 7
@@ -44,9 +45,11 @@ class Doctor:
 
     __name__ = CONSOLE
 
-    def __init__(self) -> None:
+    def __init__(self, named: bool) -> None:
+        self.named = named
         self.found: list[Diagnosis] | None = None
         self.calls = 0
+        self.said: list[str] = []
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection_finish(self, session: pytest.Session) -> Generator[None, None, None]:
@@ -59,6 +62,7 @@ class Doctor:
             raise pytest.UsageError("doctor asks AWS; a saved inventory answers without credentials")
         self.found = diagnose(run)
         self.calls = run.ledger.total_calls
+        self.said = run.said
         # What was probed is not an inventory: no check may judge it.
         session.items.clear()
         run.plan.checks.clear()
@@ -138,13 +142,15 @@ def _reason(what: tuple[str, str, str], regions: Sequence[str]) -> str:
 
 def main(args: Sequence[str], format_: str) -> int:
     """Run pytest with ``args`` up to the plan, probe, print; return the exit status."""
-    doctor = Doctor()
+    doctor = Doctor(names_checks(args))
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        status = int(pytest.main(["-q", "-p", "no:cacheprovider", *args], plugins=[doctor]))
+        status = int(pytest.main(["-q", "-p", "no:cacheprovider", *with_checks(args)], plugins=[doctor]))
     if doctor.found is None:
         sys.stderr.write(said.getvalue())
         return status
+    for line in dict.fromkeys(doctor.said):
+        click.echo(block(line), err=True)
     if format_ == "json":
         click.echo(json.dumps([asdict(one) for one in doctor.found], indent=2, ensure_ascii=False))
     else:

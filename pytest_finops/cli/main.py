@@ -192,7 +192,7 @@ def doctor(ctx: click.Context, /, format_: str, pytest_args: tuple[str, ...], **
     from .doctor import main as examine
 
     args = [arg for option in OPTIONS for arg in _arguments(option, values.get(option.key))]
-    ctx.exit(examine(with_checks([*args, *pytest_args]), format_))
+    ctx.exit(examine([*args, *pytest_args], format_))
 
 
 # --- report -------------------------------------------------------------------------------------------------------

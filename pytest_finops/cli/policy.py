@@ -14,7 +14,7 @@ import pytest
 
 from ..operations import policy
 from ..organization import CALLS
-from .paths import with_checks
+from .paths import names_checks, with_checks
 
 
 class _Calls:
@@ -22,11 +22,15 @@ class _Calls:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
+        self.without_shipped = False
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         from ..plan import planned_calls
+        from ..plugin import SESSION
 
+        audit = session.config.stash.get(SESSION, None)
+        self.without_shipped = audit is not None and audit.without_shipped()
         self.calls = planned_calls(
             session, cost_data=bool(session.config.getoption("finops_cost_data", False))
         )
@@ -64,5 +68,10 @@ def main(args: Sequence[str], part: str = "account", member_role: str = "FinOpsA
         # Only a failed collection has something to say besides the policy.
         sys.stderr.write(said.getvalue())
         return status
+    if seen.without_shipped and not names_checks(args):
+        from ..session import SHIPPED_LEFT_OUT
+
+        # The policy is what standard output is for.
+        click.echo(SHIPPED_LEFT_OUT, err=True)
     click.echo(json.dumps(of_part(seen.calls, part, member_role), indent=2))
     return 0
