@@ -142,6 +142,49 @@ def test_a_billable_call_may_not_follow_a_billable_one(tmp_path: Path) -> None:
     )
 
 
+BEHIND = '''
+@finops.inventory(
+    "ce", "get_cost_and_usage", "ResultsByTime[]", level="payer", tokens=("NextPageToken", "NextPageToken"),
+    params={"TimePeriod": {"Start": "2026-10-01", "End": "2026-11-01"}, "Granularity": "DAILY", "Metrics": ["UnblendedCost"]},
+)
+def days(page):
+    """The cost of a month, a row a day."""
+    return [finops.Resource(id=answer["TimePeriod"]["Start"], target=page.target) for answer in page]
+
+
+@finops.inventory("iam", "list_role_tags", "Tags[]", id="Value", level="payer", per="days", param="RoleName")
+def behind(page):
+    """A free call for each row of a billable one."""
+
+
+@finops.rule("ebs-team")
+def test_team(ebs_volumes, days, behind, findings):
+    for volume in ebs_volumes:
+        findings.report(volume, current=f"{len(days)} {len(behind)}")
+'''
+
+
+def test_a_free_call_may_follow_a_billable_one(tmp_path: Path) -> None:
+    write_checks(tmp_path, BEHIND)
+    made = estate()
+    for day in range(1, 7):
+        made.put(
+            ACCOUNT, "global", "iam.list_role_tags", {"Tags": [{"Key": "day", "Value": str(day)}]}, {"RoleName": f"2026-10-{day:02}"}
+        )  # fmt: skip
+    given = ("--finops-cost-data", "--finops-min-savings=0")
+
+    status, output, dry, endpoint = run(tmp_path, *given, "--finops-dry-run", estate_=made)
+    assert status == 0, output
+    assert endpoint.count("iam") == 0
+    (asked,) = [call for call in dry["calls"] if call["service"] == "iam"]
+    # Nobody knows how many rows the billable call will have.
+    assert (asked["calls"], asked["bound"]) == (0, "least")
+
+    status, output, document, endpoint = run(tmp_path, *given, estate_=made)
+    assert {f["current_value"] for f in document["findings"]} == {"6 6"}, output
+    assert document["complete"] is True
+
+
 def test_the_estimate_of_a_saved_inventory_is_what_the_run_would_send(tmp_path: Path) -> None:
     write_checks(
         tmp_path,
