@@ -52,9 +52,9 @@ class Commitment(Resource):
         """Return how much better this is used than for something else: AWS covers the greatest discount first."""
         return ZERO
 
-    def is_exact(self, used: Usage) -> bool:
-        """Whether what it covers of ``used`` is known, not only bounded."""
-        return not self.at_least
+    def is_known(self, used: Usage) -> bool:
+        """Whether it is known what an hour of ``used`` takes of it; if not, discounts are taken to be alike."""
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -92,6 +92,10 @@ class ObservedCoverage(Commitment):
 
     dimension: str = ""
     family: str = ""
+
+    def is_known(self, used: Usage) -> bool:
+        """A bill does not say at which discount."""
+        return False
 
     def units(self, used: Usage, price: Decimal | None) -> Decimal | None:
         """Return the list price of an hour, for whatever is of this family."""
@@ -261,6 +265,9 @@ class Reconciler:
         then_price = ZERO if after is None or after.unit_price is None else after.unit_price
         listed_hour = (before.unit_price or ZERO) - then_price
         difference = -sum((one.hours * one.unit_price for one in bought), ZERO)
+        if _doubt(applying):
+            # What is not seen may take all that the plan saves more for what comes: then the list price is saved.
+            difference = min(difference, listed_hour)
         net = listed - (listed_hour - difference) * before.quantity
         lines = (before,) if after is None else (before, after)
         found = _Net(net, _basis(applying, now, then), tuple(bought))
@@ -349,15 +356,21 @@ class _Net:
 
 def _takes_more(commitment: Commitment, now: Usage, then: Usage | None) -> bool:
     """Whether a change takes more of a commitment that others, who are not seen, might have used: no bound is known."""
-    if then is None or commitment.is_exact(now):
+    if then is None or not commitment.at_least:
         return False
     before, after = commitment.rate(now[0]), commitment.rate(then[0])
     return before is not None and after is not None and after > before
 
 
+def _doubt(applying: Sequence[Coverage]) -> str:
+    """Return how far net savings are a bound only; empty where they are exact."""
+    if not all(one.is_known(used) for one, eligible in applying for *_, used in eligible):
+        return "at least if discounts are alike, "
+    return "at least, " if any(one.at_least for one, _ in applying) else ""
+
+
 def _basis(applying: Sequence[Coverage], now: Usage, then: Usage | None) -> str:
     """Return for people after which commitments a saving is net, and at which of their own rates."""
-    exact = all(one.is_exact(used) for one, eligible in applying for *_, used in eligible)
     named = ", ".join(sorted(one.id for one, _ in applying)[:5])
     rates = {
         f"{one.id} charges {rate:f} USD an hour for {used[0]}": None
@@ -365,7 +378,7 @@ def _basis(applying: Sequence[Coverage], now: Usage, then: Usage | None) -> str:
         for used in (now, then)
         if used is not None and (rate := one.rate(used[0])) is not None
     }
-    return "; ".join([f"{'' if exact else 'at least, '}after {named}", *list(rates)[:4]])
+    return "; ".join([f"{_doubt(applying)}after {named}", *list(rates)[:4]])
 
 
 def _moved(

@@ -225,7 +225,9 @@ def test_explain_names_what_is_missing_or_ambiguous(audit: Path, finding: Findin
 def test_explain_shows_every_finding_of_a_resource(audit: Path, finding: Finding) -> None:
     made = as_json.load(audit)
     twin = replace(finding, id="0" * 16, rule_id="ebs-other", name="Another", net_monthly_savings=Decimal(11))
-    lines = [{"price": "ec2.instance in eu-west-1", "hours": Decimal("-0.4375"), "unit_price": Decimal("0.40")}]
+    lines = [
+        {"price": "ec2.instance in eu-west-1", "hours": Decimal("-0.4375"), "unit_price": Decimal("0.40")}
+    ]
     basis = {"net_basis": "at least, after sp-1", "net_lines": lines}
     twin = replace(twin, counted_monthly_savings=Decimal("4.00"), metadata=basis)
     audit.write_text(as_json.render(replace(made, findings=(*made.findings, twin))), encoding="utf-8")

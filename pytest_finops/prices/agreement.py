@@ -231,8 +231,9 @@ given away once, to the largest saving first. Moving out of a reserved family ca
 - A Savings Plan is spent at its own rates (`savingsplans:DescribeSavingsPlanRates`, free), asked for the usage types and
   operations that run or that a recommendation needs, where plans are active; what saves most is covered first. An hour
   without a known rate (refused, past 20,000 rates, not in the answer) takes as little of the plan as AWS's largest
-  published discount of its kind allows (66 % Compute, 72 % EC2 Instance, 35 % Database): what is left is *at least* that.
-- It is *at least* as well where a plan covers what is not read here (Compute: Fargate and Lambda; Database: Aurora,
+  published discount of its kind allows (66 % Compute, 72 % EC2 Instance, 35 % Database): what is left is *at least* that,
+  as far as discounts are alike. The same holds for last month's coverage below.
+- It is *at least* that where a plan covers what is not read here (Compute: Fargate and Lambda; Database: Aurora,
   caches and more), where accounts share it (AWS serves its owner first), and where not all that runs was seen. Only an EC2 Instance
   Savings Plan of an account that stands alone is exact (but for Dedicated Hosts and unused capacity reservations, which are not
   read). `metadata.net_basis` says which, names the commitments and their rates;
