@@ -85,6 +85,21 @@ class Operation:
         return self.request_cost > 0
 
 
+#: What operations without a row carry under names that do not say so.
+_SENSITIVE: Mapping[str, tuple[str, ...]] = {
+    "amplify": ("buildSpec",),
+    "batch": ("environment", "command", "parameters"),
+    "codebuild": ("buildspec",),
+    "elasticbeanstalk": ("OptionSettings",),
+    "emr-containers": ("entryPointArguments", "sparkSubmitParameters", "sparkSqlParameters"),
+    "greengrass": ("Variables",),
+    "lightsail": ("environment",),
+    "pipes": ("Environment",),
+    "sagemaker": ("Environment", "HyperParameters"),
+    "stepfunctions": ("input", "output"),
+}
+
+
 @functools.cache
 def _table() -> Mapping[str, Mapping[str, Any]]:
     text = resources.files("pytest_finops").joinpath("data/operations.json").read_text(encoding="utf-8")
@@ -134,7 +149,8 @@ def operation(service: str, method: str) -> Operation:
 def _sensitive(service: str) -> tuple[str, ...]:
     """Return what any operation of a service may carry: another one may carry it as well."""
     rows = (row for call, row in _table().items() if call.split(".")[0] == service)
-    return tuple(sorted({field for row in rows for field in row.get("sensitive_fields", ())}))
+    found = {field for row in rows for field in row.get("sensitive_fields", ())}
+    return tuple(sorted({*found, *_SENSITIVE.get(service, ())}))
 
 
 def actions(calls: Iterable[tuple[str, str]], *, live: bool = True) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import stat
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ from typing import Any
 import pytest
 from finops_kit import ACCOUNT, NOW, audit, comparable, environment, volumes_estate, write_checks
 
+from pytest_finops import operations
 from pytest_finops.collector.faults import CallFault
-from pytest_finops.collector.saved import Saved, Writer
+from pytest_finops.collector.guard import why_refused
+from pytest_finops.collector.saved import SECRET, Saved, Writer, without_secrets
 from pytest_finops.collector.store import Points
 from pytest_finops.prices.resolver import PriceBook
 from pytest_finops.resources import Target
 from pytest_finops.testing import Fault, ReplayEndpoint
+from pytest_finops.testing.wire import operation_model
 
 BOUNDED = """
 @finops.inventory("ec2", "describe_volumes", "Volumes[]", id="VolumeId", max_resources=2)
@@ -183,6 +187,37 @@ def saved(folder: Path, call: str, pages: list[tuple[dict[str, Any], dict[str, A
             {"LaunchTemplateVersions": [{"LaunchTemplateData": {"ImageId": "ami-1", "UserData": "s3cret"}}]},
             {"LaunchTemplateVersions": [{"LaunchTemplateData": {"ImageId": "ami-1"}}]},
         ),
+        (  # neither it nor its service has a row: what is called a secret, where it stands
+            "codebuild.batch_get_projects",
+            {
+                "projects": [
+                    {
+                        "name": "p",
+                        "environment": {"computeType": "BUILD_GENERAL1_SMALL", "privilegedMode": True,
+                                        "environmentVariables": [{"name": "KEY", "value": "s3cret"}]},
+                        "webhook": {"url": "https://example.com", "secret": "s3cret"},
+                    }
+                ]
+            },
+            {
+                "projects": [
+                    {
+                        "name": "p", "environment": {"computeType": "BUILD_GENERAL1_SMALL", "privilegedMode": True},
+                        "webhook": {"url": "https://example.com"},
+                    }
+                ]
+            },
+        ),
+        (
+            "batch.describe_job_definitions",
+            {"jobDefinitions": [{"containerProperties": {"vcpus": 2, "environment": [{"name": "KEY", "value": "s3cret"}]}}]},
+            {"jobDefinitions": [{"containerProperties": {"vcpus": 2}}]},
+        ),
+        (
+            "elbv2.describe_listeners",
+            {"Listeners": [{"Port": 1, "DefaultActions": [{"AuthenticateOidcConfig": {"ClientSecret": "s3cret"}}]}]},
+            {"Listeners": [{"Port": 1, "DefaultActions": [{"AuthenticateOidcConfig": {}}]}]},
+        ),
     ],
 )  # fmt: skip
 def test_secrets_are_never_written(
@@ -199,6 +234,49 @@ def test_secrets_are_never_written(
 
 
 @pytest.mark.parametrize(("ended", "fault"), [(0, None), (-1, "TooCoarse")])
+def members(shape: Any, seen: frozenset[str] = frozenset()) -> Any:
+    """A value with every member that the model of an answer has."""
+    if shape.name in seen:
+        return None
+    inner = seen | ({shape.name} if shape.type_name in ("structure", "list", "map") else set())
+    match shape.type_name:
+        case "structure":
+            return {name: members(member, inner) for name, member in shape.members.items()}
+        case "list":
+            return [members(shape.member, inner)]
+        case "map":
+            return {"any": members(shape.value, inner)}
+    return shape.type_name == "boolean" or "text"
+
+
+def named(value: Any) -> Iterator[str]:
+    """The names of all members inside, but switches."""
+    if isinstance(value, list):
+        for item in value:
+            yield from named(item)
+    elif isinstance(value, dict):
+        yield from (key for key, item in value.items() if not isinstance(item, bool))
+        for item in value.values():
+            yield from named(item)
+
+
+def test_the_rows_of_the_table_name_every_secret_that_the_models_know() -> None:
+    seen = 0
+    for call in json.loads(
+        Path(operations.__file__).with_name("data").joinpath("operations.json").read_text()
+    )["operations"]:
+        service, _, method = call.partition(".")
+        if why_refused(service, method):
+            continue
+        shape = operation_model(service, method).output_shape
+        if shape is None:
+            continue
+        kept = list(named(without_secrets(call, members(shape))))
+        assert not [name for name in kept if SECRET.fullmatch(name)], call
+        seen += len(kept)
+    assert seen > 5000
+
+
 def test_a_series_that_ends_early_is_not_taken_for_zeros(
     tmp_path: Path, ended: int, fault: str | None
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -21,21 +23,16 @@ from .faults import CallFault, Fault, classify
 from .store import Points, SeriesKey
 
 FORMAT = 1
-#: Never written: secrets that list calls return (reference: aws-api-facts, section 5.3).
-SECRETS = frozenset(
-    {"UserData", "MasterUsername", "MasterUserSecret", "CustomerGatewayConfiguration", "PreSharedKey"}
+#: Members that carry secrets, whatever the service; what an operation of the table carries is in its row.
+SECRET = re.compile(
+    r"(?i)\w*(password|passphrase|secret(_?value|_?string|_?binary|_?token)?|auth_?token|private_?key|shared_?key"
+    r"|credentials?|connection_?string|environment_?variables?|user_?data|master_?username|customergatewayconfiguration)"
 )
-#: How a secret's key stands in a line: most lines hold none, and need no second look.
-_SECRET_KEYS = tuple(f'"{name}"'.encode() for name in sorted(SECRETS))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {
-            key: _plain(item)
-            for key, item in value.items()
-            if key not in SECRETS and key != "ResponseMetadata"
-        }
+        return {key: _plain(item) for key, item in value.items() if key != "ResponseMetadata"}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, datetime):
@@ -43,29 +40,35 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _without(value: Any, fields: tuple[str, ...]) -> Any:
-    """Return an answer without its sensitive fields, dotted paths from any member: what is around them stays."""
-    for path in fields:
-        value = _sought(value, path.replace("[]", "").split("."))
-    return value
+Members = tuple[str, ...]
 
 
-def _sought(value: Any, path: list[str]) -> Any:
+@functools.cache
+def _sensitive(call: str) -> tuple[tuple[Members, ...], bool]:
+    """Return the paths of a call's sensitive members, and whether there may be others that nobody listed."""
+    facts = operation(*call.split(".", 1))
+    return tuple(tuple(path.replace("[]", "").split(".")) for path in facts.sensitive_fields), not facts.known
+
+
+def without_secrets(call: str, answer: Any) -> Any:
+    """Return an answer of ``call`` without its sensitive members; what is around them stays."""
+    paths, guess = _sensitive(call)
+    return _without(answer, paths, (), guess) if paths or guess else answer
+
+
+def _without(value: Any, paths: tuple[Members, ...], inside: tuple[Members, ...], guess: bool) -> Any:
+    """Drop what ``paths`` name from any member, what ``inside`` names from this one, and what is called a secret."""
     if isinstance(value, list):
-        return [_sought(item, path) for item in value]
-    if isinstance(value, Mapping):
-        return _dropped({key: _sought(item, path) for key, item in value.items()}, path)
-    return value
-
-
-def _dropped(value: Any, path: list[str]) -> Any:
-    if isinstance(value, list):
-        return [_dropped(item, path) for item in value]
-    if not isinstance(value, Mapping) or path[0] not in value:
+        return [_without(item, paths, inside, guess) for item in value]
+    if not isinstance(value, Mapping):
         return value
-    if len(path) == 1:
-        return {key: item for key, item in value.items() if key != path[0]}
-    return {**value, path[0]: _dropped(value[path[0]], path[1:])}
+    kept = {}
+    for key, item in value.items():
+        begun = [path[1:] for path in (*paths, *inside) if path[0] == key]
+        secret = guess and not isinstance(item, bool) and SECRET.fullmatch(key)
+        if () not in begun and not secret:
+            kept[key] = _without(item, paths, tuple(begun), guess)
+    return kept
 
 
 def canonical(params: Mapping[str, Any]) -> str:
@@ -118,7 +121,7 @@ class Writer:
         self, target: Target, call: str, params: Mapping[str, Any], number: int, answer: Answer, last: bool
     ) -> None:
         """Write one page."""
-        kept = _without(answer, operation(*call.split(".", 1)).sensitive_fields)
+        kept = without_secrets(call, answer)
         line = {"params": _plain(params), "page": number, "answer": kept, "last": last}
         self._lines(target, f"{call}.jsonl", [line])
 
@@ -151,7 +154,7 @@ class Writer:
         self, target: Target, name: str, documents: Iterable[Mapping[str, Any]], *, durable: bool = False
     ) -> None:
         folder = self.directory / target.account_id / target.region
-        data = b"".join(_encoded(document) + b"\n" for document in documents)
+        data = b"".join(msgspec.json.encode(document) + b"\n" for document in documents)
         with self._lock:
             for one in (folder.parent, folder):
                 one.mkdir(exist_ok=True, mode=0o700)
@@ -170,13 +173,6 @@ class Writer:
             raise AuditError(
                 f"--finops-save-inventory: {path} cannot be written: {error.strerror}; name another directory"
             ) from error
-
-
-def _encoded(document: Mapping[str, Any]) -> bytes:
-    data = msgspec.json.encode(document)
-    if any(secret in data for secret in _SECRET_KEYS):
-        return msgspec.json.encode(_plain(document))
-    return data
 
 
 class Saved:
