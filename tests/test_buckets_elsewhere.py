@@ -71,7 +71,8 @@ class Bed:
             LiveSource(self.aws, logins), store, self.aws.ledger, threads=2, stop=self.aws.stop
         )
         targets = [Target(account, "global", now=NOW) for account in logins]
-        collector.inventories([(d, t) for t in targets for d in (BUCKETS, TAGS)], {BUCKETS: [TAGS]})
+        needs = {(TAGS, target): [(BUCKETS, target)] for target in targets}
+        collector.inventories([(d, t) for t in targets for d in (BUCKETS, TAGS)], needs)
         return {target.account_id: store.cell(TAGS, target) for target in targets}
 
     def tagging(self) -> Any:
