@@ -379,6 +379,7 @@ def test_series_that_are_cut_off_once_are_asked_again_and_paid_honestly(beds: li
     assert [points.fault for points in found] == [None] * 3
     entry = next(one for one in bed.ledger.entries() if one.service == "cloudwatch")
     assert (entry.calls, entry.retried, entry.billable_units) == (1, 1, 6)
+    assert bed.ledger.repeated == Decimal("0.00003")
 
 
 @pytest.mark.parametrize("kind", ["truncate", "hang"])
@@ -390,6 +391,7 @@ def test_answers_that_did_not_arrive_may_have_been_billed(beds: list[Bed], kind:
     assert [points.fault for points in found] == [None] * 3
     entry = next(one for one in bed.ledger.entries() if one.service == "cloudwatch")
     assert (entry.calls, entry.retried, entry.billable_units, entry.cost) == (1, 1, 6, Decimal("0.00006"))
+    assert bed.ledger.repeated == Decimal("0.00003")
 
 
 def test_retries_of_billable_calls_stop_at_the_limit(beds: list[Bed]) -> None:
@@ -444,6 +446,32 @@ def run(
 
 def outcomes(document: dict[str, Any]) -> dict[str, str]:
     return {f"{row['account_id']}/{row['region']}": row["outcome"] for row in document["checks"]}
+
+
+READS = """
+@finops.metric("AWS/EBS", "VolumeReadOps", of="ebs_volumes", dimensions={"VolumeId": "id"}, statistics=("Sum",))
+def reads(): ...
+
+
+@finops.rule("ebs-team")
+def test_team(ebs_volumes, reads, findings):
+    pass
+"""
+
+
+def test_what_is_paid_again_is_said_beside_the_prediction(tmp_path: Path) -> None:
+    write_checks(tmp_path, READS)
+    with ReplayEndpoint(metered(), faults=[Fault("partial_data", "cloudwatch", times=1)]) as endpoint:
+        status, output, document = audit(
+            tmp_path, "--finops-profile=env", "checks", "-k", "team", "--finops-regions=us-east-1", "--finops-prices=offline",
+            "--finops-now", NOW.isoformat(), env=environment(endpoint.url, tmp_path),
+        )  # fmt: skip
+
+    assert status == 0, output
+    usage = document["api_usage"]
+    assert (usage["predicted"]["upper"], usage["actual_cost"]) == ("0.00003", "0.00006")
+    said = "what was not answered to its end was paid again: 0.00003 USD beside the prediction"
+    assert said in document["warnings"]
 
 
 def test_what_passes_leaves_no_trace_but_in_the_ledger(tmp_path: Path) -> None:

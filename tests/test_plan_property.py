@@ -23,10 +23,11 @@ from pytest_finops.collector.guard import Guard
 from pytest_finops.collector.ledger import Ledger
 from pytest_finops.collector.limiter import Limiter
 from pytest_finops.plan import Check
+from pytest_finops.predictions import METRIC_PRICE
 from pytest_finops.resources import Target
 from pytest_finops.run import AuditRun
 from pytest_finops.targets import Discovery, TargetSet
-from pytest_finops.testing import Estate, ReplayEndpoint, cloudwatch
+from pytest_finops.testing import Estate, Fault, ReplayEndpoint, cloudwatch
 from pytest_finops.testing.demo import demo_estate
 from pytest_finops.testing.estate import SavedCall, result_keys
 
@@ -115,10 +116,14 @@ SIZES = st.one_of(st.none(), st.integers(1, 7))
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data(), shares=SHARES, before=SIZES, after=SIZES, points=st.sampled_from([100_800, 500]))
+@given(
+    data=st.data(), shares=SHARES, before=SIZES, after=SIZES, points=st.sampled_from([100_800, 500]),
+    unfinished=st.sampled_from(["", "partial_data", "truncate"]),
+)  # fmt: skip
 def test_a_run_pays_what_its_dry_run_said(
-    bench: Bench, data: st.DataObject, shares: list[int], before: int | None, after: int | None, points: int
-) -> None:
+    bench: Bench, data: st.DataObject, shares: list[int], before: int | None, after: int | None, points: int,
+    unfinished: Any,
+) -> None:  # fmt: skip
     whole = demo_estate(NOW)
     everywhere = [
         Target(one.account_id, region, one.name, now=NOW) for one in whole.accounts.values() for region in one.regions
@@ -138,17 +143,28 @@ def test_a_run_pays_what_its_dry_run_said(
         # CloudWatch may cut its answers into smaller pages than it publishes: that costs no cent more.
         patch.setattr(cloudwatch, "MAX_POINTS", points)
         sent = len(bench.endpoint.requests)
-        real = bench.run(rules, targets, dry=False)
+        bench.endpoint.set_faults(*([Fault(unfinished, "cloudwatch", times=1)] if unfinished else ()))
+        try:
+            real = bench.run(rules, targets, dry=False)
+        finally:
+            bench.endpoint.set_faults()
 
     said = {(c.service, c.operation): c for c in dry.prediction.calls}
     made = {(c.service, c.operation): c for c in real.ledger.entries()}
     assert not [cell for cell in real.store.cells.values() if cell.fault]
-    assert real.ledger.total_cost <= dry.prediction.upper
+    # What CloudWatch did not answer to its end is paid again, apart from what was predicted, and said.
+    again = real.ledger.repeated
+    assert real.ledger.total_cost - again <= dry.prediction.upper
+    assert bool(real._paid_again()) == bool(again)
+    assert bool(again) == (unfinished != "" and ("cloudwatch", "get_metric_data") in said)
     metrics = ("cloudwatch", "get_metric_data")
     assert (metrics in said) == (metrics in made)
     if metrics in made:
-        assert made[metrics].billable_units == said[metrics].billable_units == dry.prediction.metrics
-        assert made[metrics].cost == said[metrics].cost
+        repeated = int(again / METRIC_PRICE)
+        assert (
+            made[metrics].billable_units - repeated == said[metrics].billable_units == dry.prediction.metrics
+        )
+        assert made[metrics].cost - again == said[metrics].cost
         queries = [q for r in bench.endpoint.requests[sent:] if r.operation == "get_metric_data" and not r.params.get("NextToken") for q in r.params["MetricDataQueries"]]  # fmt: skip
         assert len(queries) == made[metrics].billable_units
     if before == after and points > 500:

@@ -287,6 +287,7 @@ class Aws:
         )
         billed = units or (1 if price else 0)
         tries: Counter[FaultKind] = Counter()
+        paid = again
         while True:
             standing = self._standing(login)
             generation, fault = standing.generation, standing.ended
@@ -321,7 +322,8 @@ class Aws:
                 or fault.kind in BILLED_REFUSALS.get(service, ())
             ):
                 # AWS may have done and billed what did not arrive.
-                self.ledger.record(service, method, calls=0, units=billed, cost=price)
+                self.ledger.record(service, method, calls=0, units=billed, cost=price, repeated=paid)
+                paid = True
             else:
                 self.ledger.free(price)
             tries[fault.kind] += 1
@@ -343,7 +345,7 @@ class Aws:
         bucket.recover()
         self.ledger.record(
             service, method, calls=0 if again else 1, units=billed, cost=price,
-            retried=tries.total() + (1 if again else 0), throttled=tries["throttled"],
+            retried=tries.total() + (1 if again else 0), throttled=tries["throttled"], repeated=paid,
         )  # fmt: skip
         return answer
 

@@ -30,6 +30,8 @@ class Ledger:
     def __init__(self, limit: Decimal | None = None) -> None:
         self._limit = limit
         self._held = Decimal(0)
+        #: USD of requests that were paid before: their answer never came, or not to its end. No prediction holds them.
+        self.repeated = Decimal(0)
         self._entries: dict[tuple[str, str], _Entry] = defaultdict(_Entry)
         self._lock = threading.RLock()
         #: Told of every entry, so that a resumed run can say what the whole audit cost.
@@ -63,18 +65,19 @@ class Ledger:
         cost: Decimal = Decimal(0),
         retried: int = 0,
         throttled: int = 0,
+        repeated: bool = False,
     ) -> None:
         """Record one request (with its retries) of ``service`` and ``operation``; ``calls`` 0: it only repeats another.
 
-        Its ``cost`` is no longer held.
+        Its ``cost`` is no longer held; ``repeated``: it was paid before.
         """
         with self._lock:
             self._held -= cost
-            self.restore(service, operation, calls, units, cost, retried, throttled)
+            self.restore(service, operation, calls, units, cost, retried, throttled, repeated)
         if self.journal is not None:
             self.journal(
                 service=service, operation=operation, calls=calls, units=units, cost=cost, retried=retried,
-                throttled=throttled,
+                throttled=throttled, repeated=repeated,
             )  # fmt: skip
 
     def restore(
@@ -86,9 +89,11 @@ class Ledger:
         cost: Decimal,
         retried: int,
         throttled: int,
+        repeated: bool = False,
     ) -> None:
         """Count requests that were recorded before."""
         with self._lock:
+            self.repeated += cost if repeated else 0
             entry = self._entries[service, operation]
             entry.calls += calls
             entry.units += units
