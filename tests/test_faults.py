@@ -348,6 +348,25 @@ def test_a_service_that_a_region_does_not_have_is_said_and_no_fault(
     assert seen.fault.code == "EndpointConnectionError"
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"), [("", ""), ("missing_key", "ForeignAnswer"), ("repeat_token", "RepeatedToken")]
+)
+def test_a_list_inside_an_envelope_is_paged_and_verified(beds: list[Bed], kind: Any, code: str) -> None:
+    estate = volumes_estate()
+    for index in range(5):
+        estate.add(ACCOUNT, "global", "cloudfront.list_distributions", Id=f"E{index}")
+    faults = [Fault(kind, "cloudfront", page=2)] if kind else []
+    bed = at(beds, estate, *faults)
+    distributions = inventory(
+        "distributions", "cloudfront", "list_distributions", "DistributionList.Items[]", "Id", level="account"
+    )
+
+    (cell,) = bed.collect(distributions, targets=[Target(ACCOUNT, "global", now=NOW)])
+
+    assert (cell.cut.code if cell.cut else "") == code
+    assert [row.id for row in cell.rows] == [f"E{index}" for index in range(2 if kind else 5)]
+
+
 # --- series ----------------------------------------------------------------------------------------------------------
 
 IOPS = Metric(

@@ -351,7 +351,7 @@ def test_misspelt_members_and_operations_are_refused(estate: Estate) -> None:
 
 
 def test_buckets_zones_and_distributions(
-    estate: Estate, endpoint: ReplayEndpoint, client: MakeClient
+    estate: Estate, endpoint: ReplayEndpoint, client: MakeClient, tmp_path: Path
 ) -> None:
     for index in range(5):
         estate.add(ACCOUNT, REGION, "s3.list_buckets", Name=f"b-{index}", CreationDate="-9d")
@@ -368,9 +368,9 @@ def test_buckets_zones_and_distributions(
     }.items():
         estate.put(ACCOUNT, REGION, f"s3.{operation}", answer, params={"Bucket": "b-1"})
     estate.refuse(ACCOUNT, REGION, "s3.get_bucket_tagging", "NoSuchTagSet", "none", params={"Bucket": "b-2"})
-    items = [{"Id": "E1", "Status": "Deployed", "ARN": "arn:x", "Enabled": True}]
-    listed = {"DistributionList": {"Quantity": 1, "IsTruncated": False, "Items": items}}
-    estate.put(ACCOUNT, "global", "cloudfront.list_distributions", listed)
+    items = [{"Id": f"E{index}", "Status": "Deployed", "Enabled": True} for index in range(5)]
+    for item in items:
+        estate.add(ACCOUNT, "global", "cloudfront.list_distributions", **item)
     s3 = client("s3")
 
     found = all_of(s3, "list_buckets", "Buckets", PaginationConfig={"PageSize": 2})
@@ -391,7 +391,17 @@ def test_buckets_zones_and_distributions(
 
     zones = all_of(client("route53"), "list_hosted_zones", "HostedZones", PaginationConfig={"PageSize": 2})
     assert [one["Name"] for one in zones] == [f"z{index}.example." for index in range(5)]
-    assert client("cloudfront").list_distributions()["DistributionList"]["Items"] == items
+    cloudfront = client("cloudfront")
+    pages = list(cloudfront.get_paginator("list_distributions").paginate(PaginationConfig={"PageSize": 2}))
+    assert [page["DistributionList"]["Quantity"] for page in pages] == [2, 2, 1]
+    assert [one for page in pages for one in page["DistributionList"]["Items"]] == items
+    again = Estate.load(estate.save(tmp_path))
+    assert (
+        again.calls(ACCOUNT, "global", "cloudfront.list_distributions")[0].answer["DistributionList"]["Items"]
+        == items
+    )
+    none = client("cloudfront", key=f"AKIA{OTHER}TEST").list_distributions()["DistributionList"]
+    assert (none["Quantity"], none["IsTruncated"], none.get("Items", [])) == (0, False, [])
     endpoint.add_fault(Fault("throttle", "route53"))
     with pytest.raises(ClientError, match="Throttling"):
         client("route53").list_hosted_zones()

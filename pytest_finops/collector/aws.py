@@ -442,6 +442,10 @@ class Aws:
                 if paging and "more_results" in paging
                 else True
             )
+            if more is None and "." in paging["more_results"]:
+                # A body that is nothing but an envelope parses from anything.
+                text = f"page {number} does not say whether there is more: not AWS's own"
+                raise CallFault(Fault("foreign", "ForeignAnswer", text))
             last = not more or not any(found)
             if last and more and paging and "more_results" in paging:
                 raise CallFault(

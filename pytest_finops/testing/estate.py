@@ -117,6 +117,12 @@ def result_keys(service: str, operation: str) -> tuple[str, ...]:
     return tuple(name for name, member in shape.members.items() if member.type_name == "list")
 
 
+def envelope(service: str, operation: str) -> str:
+    """The member around list, count and token of an answer, as CloudFront has it; empty where there is none."""
+    key = (wire.paginator_config(service, operation) or {}).get("result_key", "")
+    return key.removesuffix(".Items") if isinstance(key, str) and key.endswith(".Items") else ""
+
+
 class Estate:
     """The accounts, answers, metrics and prices that a `ReplayEndpoint` serves."""
 
@@ -191,6 +197,13 @@ class Estate:
     def add(self, account_id: str, region: str, operation: str, /, **member: Any) -> None:
         """Append one member to the result list of an operation."""
         service, _, name = operation.partition(".")
+        around = envelope(service, name)
+        if around:
+            (revived,) = self._revived(operation, {around: {"Items": [member]}})[around]["Items"]
+            listed = self._call(account_id, region, operation, None).answer.setdefault(around, {})
+            listed.setdefault("Items", []).append(revived)
+            self.version += 1
+            return
         keys = result_keys(service, name)
         if not keys:
             raise ValueError(f"{operation} has no result list to add to")
@@ -358,6 +371,10 @@ class Estate:
         service, _, name = operation.partition(".")
         keys = result_keys(service, name)
         tokens = output_tokens(service, name)
+        around = envelope(service, name)
+        if around in answer and "Items" in answer[around]:
+            saved.answer.setdefault(around, {}).setdefault("Items", []).extend(answer[around]["Items"])
+            return
         for key, item in answer.items():
             if key in keys and isinstance(item, list):
                 saved.answer.setdefault(key, []).extend(item)
@@ -460,6 +477,11 @@ def output_tokens(service: str, operation: str) -> tuple[str, ...]:
 def complete(operation: str, answer: Mapping[str, Any]) -> dict[str, Any]:
     """The answer with every result list, as AWS sends empty lists too."""
     service, _, name = operation.partition(".")
+    around = envelope(service, name)
+    if around:
+        listed = answer.get(around, {})
+        said = {"Marker": "", "MaxItems": 100, "IsTruncated": False, "Quantity": len(listed.get("Items", ()))}
+        return {**answer, around: said | listed}
     return {key: [] for key in result_keys(service, name) if _is_list(service, name, key)} | dict(answer)
 
 

@@ -24,7 +24,7 @@ from typing import Any, Literal, Self
 from botocore import xform_name
 
 from pytest_finops.testing import cloudwatch, wire
-from pytest_finops.testing.estate import Estate, complete, output_tokens, result_keys
+from pytest_finops.testing.estate import Estate, complete, envelope, output_tokens, result_keys
 from pytest_finops.testing.narrow import answer_for
 
 FaultKind = Literal[
@@ -464,6 +464,14 @@ class ReplayEndpoint:
         names = _paging(request.service, request.operation)
         if names is None:
             return answer
+        around = envelope(request.service, request.operation)
+        if around:
+            return {**answer, around: self._cut(request, answer[around], page, fault, names)}
+        return self._cut(request, answer, page, fault, names)
+
+    def _cut(
+        self, request: wire.ParsedRequest, answer: dict[str, Any], page: _Page, fault: str, names: _Paging
+    ) -> dict[str, Any]:
         asked = request.params.get(names.limit) if names.limit else None
         if request.service == "ec2" and asked is not None:
             ids = _NO_IDS_WITH_PAGES.get(request.operation, "")
@@ -472,7 +480,8 @@ class ReplayEndpoint:
                     "InvalidParameterCombination",
                     f"The parameter {ids} cannot be used with the parameter {names.limit}",
                 )
-        total = len(answer[names.result])
+        members = answer.get(names.result, [])
+        total = len(members)
         default = _DEFAULT_SIZES.get(request.service)
         sizes = [int(size) for size in (asked or default, self.page_size) if size]
         size = min(sizes) if sizes else max(total, 1)
@@ -482,7 +491,9 @@ class ReplayEndpoint:
             shown[names.result] = []
             following = page.offset
         else:
-            shown[names.result] = answer[names.result][page.offset : following]
+            shown[names.result] = members[page.offset : following]
+        if "Quantity" in shown:
+            shown["Quantity"] = len(shown[names.result])
         token: str | None = None
         if following < total or fault == "empty_page_with_token":
             token = _token(following, page.number + 1)
@@ -526,22 +537,22 @@ class _Paging:
 
 def _paging(service: str, operation: str) -> _Paging | None:
     config = wire.paginator_config(service, operation)
-    keys = result_keys(service, operation)
+    keys = ("Items",) if envelope(service, operation) else result_keys(service, operation)
     if not keys or operation == "get_metric_data":
         return None
-    tokens = output_tokens(service, operation)
+    tokens = tuple(name.rpartition(".")[2] for name in output_tokens(service, operation))
     if config is not None:
         # A few operations page by several tokens at once; their answers come on one page.
         if isinstance(config["input_token"], list):
             return None
         # The model writes `NextMarker || Marker` where services differ.
-        output = str(config["output_token"]).split("||")[0].strip()
+        output = str(config["output_token"]).split("||")[0].strip().rpartition(".")[2]
         return _Paging(
             config["input_token"],
             output,
             config.get("limit_key", ""),
             keys[0],
-            config.get("more_results"),
+            str(config["more_results"]).rpartition(".")[2] if "more_results" in config else None,
             tokens,
         )
     model = wire.operation_model(service, operation)
