@@ -236,6 +236,10 @@ class AuditRun:
         if self.settings.shard:
             shards.narrow(self.discovery, self.settings.shard)
         self.said += self.discovery.said
+        if self.spare and self.settings.save_inventory:
+            self.said.append(
+                f"shard {self.settings.shard} has no account: {self.settings.save_inventory} is not written"
+            )
 
     def _demo(self) -> None:
         from . import targets as resolving

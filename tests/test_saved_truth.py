@@ -90,6 +90,16 @@ def test_an_account_that_was_not_entered_is_not_entered_in_the_replay(
     assert (narrowed == 1) == (shard != "2/2"), said
 
 
+def test_a_shard_without_accounts_says_that_it_saves_nothing(tmp_path: Path) -> None:
+    write_checks(tmp_path)
+
+    status, output, document = live(tmp_path, "--finops-shard=2/2", "--finops-save-inventory=kept")
+
+    assert (status, document["complete"]) == (0, True), output
+    assert document["warnings"] == ["shard 2/2 has no account: kept is not written"]
+    assert not (tmp_path / "kept").exists()
+
+
 def test_what_finops_yaml_leaves_out_of_a_saved_inventory_is_said(tmp_path: Path) -> None:
     write_checks(tmp_path)
     volumes_estate().save(tmp_path / "kept")
