@@ -238,7 +238,7 @@ class AuditRun:
         self.said += self.discovery.said
         if self.spare and self.settings.save_inventory:
             self.said.append(
-                f"shard {self.settings.shard} has no account: {self.settings.save_inventory} is not written"
+                f"shard {self.settings.shard} has no account: --finops-save-inventory writes nothing"
             )
 
     def _demo(self) -> None:

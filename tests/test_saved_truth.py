@@ -96,7 +96,7 @@ def test_a_shard_without_accounts_says_that_it_saves_nothing(tmp_path: Path) -> 
     status, output, document = live(tmp_path, "--finops-shard=2/2", "--finops-save-inventory=kept")
 
     assert (status, document["complete"]) == (0, True), output
-    assert document["warnings"] == ["shard 2/2 has no account: kept is not written"]
+    assert document["warnings"] == ["shard 2/2 has no account: --finops-save-inventory writes nothing"]
     assert not (tmp_path / "kept").exists()
 
 
