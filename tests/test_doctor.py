@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+from click.testing import CliRunner
 from finops_kit import ACCOUNT, NOW, environment, volumes_estate, write_checks
 
+from pytest_finops.cli.main import main
 from pytest_finops.testing import Estate, Fault, ReplayEndpoint
 
 OTHER = "222222222222"
@@ -52,7 +55,7 @@ def snapshots(estate: Estate, region: str) -> None:
     )
 
 
-def test_all_can_run_and_nothing_billable_is_sent(tmp_path: Path) -> None:
+def test_nothing_billable_is_sent_and_what_needs_it_is_not_known(tmp_path: Path) -> None:
     estate = volumes_estate(NOW)
     snapshots(estate, "us-east-1")
 
@@ -60,11 +63,12 @@ def test_all_can_run_and_nothing_billable_is_sent(tmp_path: Path) -> None:
 
     assert status == 0, output
     assert "ebs-lost  can run" in output
-    assert "ebs-team  can run" in output
+    # Whether CloudWatch would answer is nothing that a free call can tell.
+    assert "ebs-team  not known: needs cloudwatch:GetMetricData, which bills" in output
     assert "cloudwatch.get_metric_data (billable)" in output
     # Only us-east-1 has a snapshot whose attribute can be asked for.
     assert "ec2.describe_snapshot_attribute (nothing there to ask about)" in output
-    assert "2 can run, 0 cannot" in output
+    assert "1 can run, 1 not known, 0 cannot" in output
     assert "the shipped checks are not among these" in output
     assert endpoint.count("cloudwatch") == 0
     assert endpoint.count("ec2", "describe_volumes") == 2  # one small page a region, of two
@@ -100,7 +104,7 @@ def test_each_account_is_told_apart_and_expected_denials_are_not_held_against_it
     status, output, _ = doctor(tmp_path, estate, faults=[denied], roles=True)
 
     assert status == 7, output
-    assert "2 can run, 2 cannot" in output
+    assert "1 can run, 1 not known, 2 cannot" in output
     assert "ec2.describe_volumes in us-east-1: UnauthorizedOperation" in output
 
     (tmp_path / "finops.yaml").write_text(
@@ -109,7 +113,7 @@ def test_each_account_is_told_apart_and_expected_denials_are_not_held_against_it
     status, output, _ = doctor(tmp_path, estate, faults=[denied], roles=True)
     assert status == 0, output
     assert "cannot run, as finops.yaml expects" in output
-    assert "2 can run, 0 cannot, 2 expected blind spots" in output
+    assert "1 can run, 1 not known, 0 cannot, 2 expected blind spots" in output
 
 
 def test_an_account_that_cannot_be_entered_cannot_run_anything(tmp_path: Path) -> None:
@@ -120,7 +124,7 @@ def test_an_account_that_cannot_be_entered_cannot_run_anything(tmp_path: Path) -
     assert status == 7, output
     assert OTHER in output
     assert "the account cannot be entered" in output
-    assert "2 can run, 2 cannot" in output
+    assert "1 can run, 1 not known, 2 cannot" in output
 
 
 def test_mistakes_are_told_as_usage_errors(tmp_path: Path) -> None:
@@ -128,3 +132,27 @@ def test_mistakes_are_told_as_usage_errors(tmp_path: Path) -> None:
 
     assert status == 4
     assert "us-east-9" in output
+
+
+def test_cost_explorer_is_named_among_what_was_not_tried(tmp_path: Path) -> None:
+    status, output, endpoint = doctor(
+        tmp_path, volumes_estate(NOW), "--cost-data", "--", "checks", "-k", "ebs_lost"
+    )
+
+    assert status == 0, output
+    assert "ebs-lost  can run" in output
+    assert "not tried: ce." in output
+    assert "1 can run, 0 cannot" in output
+    assert endpoint.count("ce") == 0
+
+
+@pytest.mark.parametrize(
+    "option", ["--resume", "--update-baseline", "--baseline=b.json", "--save-inventory=d", "--inventory=d", "--strict",
+               "--report=json", "--dry-run", "--estimate-cost", "--max-waste=1", "--offline"],
+)  # fmt: skip
+def test_options_that_mean_nothing_here_are_not_offered(option: str) -> None:
+    offered = CliRunner().invoke(main, ["doctor", "--help"]).output
+    assert "--profile" in offered
+    assert "--cost-data" in offered
+    assert option.partition("=")[0] + " " not in offered
+    assert CliRunner().invoke(main, ["doctor", option]).exit_code != 0

@@ -19,7 +19,7 @@ from ..collector.store import Store
 from ..details import Details
 from ..marks import CONSOLE
 from ..operations import operation
-from ..plan import is_billable, planned_at
+from ..plan import Check, is_billable, planned_at
 from ..reports.text import block, safe
 from ..run import RUN, AuditRun
 from .paths import names_checks, with_checks
@@ -30,12 +30,15 @@ BLIND = 7
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What one check can do in one account; ``not_tried`` are calls that nothing free could find out about."""
+    """What one check can do in one account; ``not_tried`` are calls that nothing free could find out about.
+
+    "not known": nothing free is refused, but the check needs a call that bills, and nobody has tried it.
+    """
 
     rule_id: str
     account_id: str
     account: str
-    verdict: Literal["can run", "cannot run", "expected"]
+    verdict: Literal["can run", "not known", "cannot run", "expected"]
     reasons: tuple[str, ...] = ()
     not_tried: tuple[str, ...] = ()
 
@@ -103,6 +106,7 @@ def _of(run: AuditRun, probe: Probe, rule_id: str, account: str) -> Diagnosis:
     faults: dict[tuple[str, str, str], list[str]] = {}
     expected = True
     not_tried: dict[str, None] = {}
+    needed: dict[str, None] = {}
     for check in run.plan.checks:
         if check.rule.id != rule_id:
             continue
@@ -112,6 +116,8 @@ def _of(run: AuditRun, probe: Probe, rule_id: str, account: str) -> Diagnosis:
             for declaration in check.inventories:
                 if is_billable(declaration):
                     not_tried[f"{declaration.call} (billable)"] = None
+                    if not declaration.optional:
+                        needed[_action(declaration.call)] = None
                     continue
                 for at in planned_at(declaration, [target], run.targets, run.payer):
                     cell = run.store.cell(declaration, at)
@@ -124,12 +130,33 @@ def _of(run: AuditRun, probe: Probe, rule_id: str, account: str) -> Diagnosis:
                         not_tried[f"{declaration.call} (nothing there to ask about)"] = None
             if any(not metric.optional for metric in check.metrics):
                 not_tried["cloudwatch.get_metric_data (billable)"] = None
+                needed[_action("cloudwatch.get_metric_data")] = None
+        not_tried.update(dict.fromkeys(_beside(run, check)))
+    bills = f"needs {', '.join(needed)}, which {'bills' if len(needed) == 1 else 'bill'}" if needed else ""
+    reasons = tuple(_reason(what, regions) for what, regions in faults.items())
+    verdict: Literal["can run", "not known", "cannot run", "expected"] = (
+        ("expected" if expected else "cannot run") if faults else "not known" if needed else "can run"
+    )
     name = next((target.name for target in run.targets if target.account_id == account), account)
     return Diagnosis(
-        rule_id, account, name or account,
-        "can run" if not faults else "expected" if expected else "cannot run",
-        tuple(_reason(what, regions) for what, regions in faults.items()), tuple(not_tried),
+        rule_id, account, name or account, verdict,
+        (bills,) if verdict == "not known" else reasons, tuple(not_tried),
     )  # fmt: skip
+
+
+def _beside(run: AuditRun, check: Check) -> list[str]:
+    """Return the billable calls that the engine adds to what ``check`` reads, as the bill behind an inventory."""
+    assert run.plan is not None
+    names = {declaration.name for declaration in check.inventories}
+    return [
+        f"{one.call} (billable)"
+        for one in dict.fromkeys(declaration for declaration, _ in run.plan.cells)
+        if is_billable(one) and names.intersection(one.beside)
+    ]
+
+
+def _action(call: str) -> str:
+    return operation(*call.split(".", 1)).iam_action or call
 
 
 def _reason(what: tuple[str, str, str], regions: Sequence[str]) -> str:
@@ -168,20 +195,24 @@ def _show(doctor: Doctor) -> None:
         width = max(len(one.rule_id) for one in found)
         for one in found:
             click.echo(f"  {one.rule_id:<{width}}  {_words(one)}")
-            for reason in one.reasons:
+            for reason in one.reasons if one.verdict != "not known" else ():
                 click.echo(f"  {'':<{width}}    {safe(reason)}")
         untried = dict.fromkeys(call for one in found for call in one.not_tried)
         if untried:
             click.echo("  not tried: " + ", ".join(untried))
-    counts: dict[str, Any] = dict.fromkeys(("can run", "expected", "cannot run"), 0)
+    counts: dict[str, Any] = dict.fromkeys(("can run", "not known", "expected", "cannot run"), 0)
     for one in doctor.found:
         counts[one.verdict] += 1
     click.echo(
-        f"{counts['can run']} can run, {counts['cannot run']} cannot"
+        f"{counts['can run']} can run, "
+        + (f"{counts['not known']} not known, " if counts["not known"] else "")
+        + f"{counts['cannot run']} cannot"
         + (f", {counts['expected']} expected blind spots" if counts["expected"] else "")
         + f"; {doctor.calls} free calls, one small page of each in every region"
     )
 
 
 def _words(one: Diagnosis) -> str:
-    return one.verdict if one.verdict != "expected" else "cannot run, as finops.yaml expects"
+    if one.verdict == "expected":
+        return "cannot run, as finops.yaml expects"
+    return ": ".join((one.verdict, *one.reasons)) if one.verdict == "not known" else one.verdict

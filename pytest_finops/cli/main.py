@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,9 +90,18 @@ class Console:
         self.named = named
 
 
-def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give ``command`` every option of the plugin, without the prefix."""
-    for option in reversed(OPTIONS):
+#: What means nothing to the doctor, who judges, spends and keeps nothing.
+_AUDITS_ONLY = frozenset({
+    "estimate-cost", "dry-run", "max-api-cost", "prune", "save-inventory", "inventory", "resume", "prices", "offline",
+    "report", "min-savings", "fail-severity", "baseline", "update-baseline", "max-waste", "max-savings", "max-unpriced",
+    "strict", "now",
+})  # fmt: skip
+_DOCTORS = tuple(option for option in OPTIONS if option.name not in _AUDITS_ONLY)
+
+
+def _with_options(command: Callable[..., Any], options: Sequence[Option] = OPTIONS) -> Callable[..., Any]:
+    """Give ``command`` the options of the plugin, without the prefix."""
+    for option in reversed(options):
         name, kind = f"--{option.name}", option.form
         if kind == "flag":
             command = click.option(name, option.key, is_flag=True, help=option.help)(command)
@@ -178,7 +188,7 @@ def scan(
 
 
 @main.command()
-@_with_options
+@partial(_with_options, options=_DOCTORS)
 @click.option(
     "--format", "format_", type=click.Choice(("table", "json")), default="table", help="How to print"
 )
@@ -187,11 +197,11 @@ def scan(
 def doctor(ctx: click.Context, /, format_: str, pytest_args: tuple[str, ...], **values: Any) -> None:
     """Find out which of the selected checks the credentials can run, per account, by free calls alone.
 
-    Status 0: all can; 7: some cannot. Paths and pytest options follow --.
+    Status 0: nothing is refused; 7: some cannot run. What needs a billable call is "not known". Paths and pytest options follow --.
     """
     from .doctor import main as examine
 
-    args = [arg for option in OPTIONS for arg in _arguments(option, values.get(option.key))]
+    args = [arg for option in _DOCTORS for arg in _arguments(option, values[option.key])]
     ctx.exit(examine([*args, *pytest_args], format_))
 
 
