@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ import botocore.session
 import click
 import pytest
 import yaml
+from botocore import xform_name
 from botocore.validate import validate_parameters
 
 from pytest_finops.cli.main import main as command_line
+from pytest_finops.cli.scaffold import WORKFLOW_YML
 
 RECIPES = Path(__file__).parent.parent / "docs" / "recipes"
 HUB = "arn:aws:iam::111122223333:role/hub"
@@ -204,25 +208,176 @@ def test_the_matrix_is_every_share_of_itself() -> None:
     assert "FINOPS_NOW" in jobs["audit"]["env"]
 
 
-def test_recipes_use_options_that_exist() -> None:
-    seen = 0
+def readme() -> str:
+    return (RECIPES / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+
+
+def playbook_lines() -> Iterator[tuple[str, list[str]]]:
+    """Every command line of finops-playbook in the recipes: the file, and its words as a shell would pass them."""
     for path in sorted(RECIPES.iterdir()):
         text = path.read_text(encoding="utf-8").replace("\\\n", " ").replace('\\"', '"')
-        for line in re.findall(r"finops-playbook ((?:scan|merge|iam-policy)[^\n;|`]*)", text):
+        for line in re.findall(r"finops-playbook ((?:[a-z][\w-]*)[^\n;|`]*)", text):
             # A value of the workflow may stand where a number stands.
-            words = shlex.split(re.sub(r"\$\{\{[^}]*\}\}", "1", line).replace('"', ""))
-            command = command_line.commands[words[0]]
-            names = {
-                name for param in command.params if isinstance(param, click.Option) for name in param.opts
-            }
-            for word in words[1:]:
-                if word == "--":
-                    break
-                assert not word.startswith("--") or word.partition("=")[0] in names, (
-                    f"{path.name}: {word} of {line}"
-                )
-            seen += 1
+            yield path.name, shlex.split(re.sub(r"\$\{\{[^}]*\}\}", "1", line).replace('"', ""))
+
+
+def aws_lines() -> Iterator[tuple[str, str, dict[str, list[str]]]]:
+    """Every command of the AWS command line in the README: service, operation, and the words of each option."""
+    for line in re.findall(r"^ +aws (.+)$", readme(), re.M):
+        service, operation, *words = shlex.split(line)
+        options: dict[str, list[str]] = {}
+        for word in words:
+            if word.startswith("--"):
+                options[word[2:]] = given = []
+            else:
+                given.append(word)
+        yield service, operation, options
+
+
+def given_to(template: str) -> list[dict[str, str]]:
+    """The parameters of each command in the README that deploys ``template``."""
+    found = []
+    for _, operation, options in aws_lines():
+        if [template] == options.get("template-file"):
+            found.append(dict(word.split("=", 1) for word in options["parameter-overrides"]))
+        elif [f"file://{template}"] == options.get("template-body"):
+            assert operation == "create-stack-set"
+            pairs = [
+                dict(part.split("=", 1) for part in word.split(",", 1)) for word in options["parameters"]
+            ]
+            found.append({pair["ParameterKey"]: pair["ParameterValue"] for pair in pairs})
+    return found
+
+
+def batch_job() -> dict[str, Any]:
+    document = json.loads((RECIPES / "batch-audit.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = document["containerProperties"]
+    return found
+
+
+def test_every_command_line_parses() -> None:
+    seen = 0
+    for name, words in playbook_lines():
+        command = command_line.commands[words[0]]
+        names = {
+            option for param in command.params if isinstance(param, click.Option) for option in param.opts
+        }
+        for word in itertools.takewhile(lambda word: word != "--", words[1:]):
+            assert not word.startswith("--") or word.partition("=")[0] in names, (name, words)
+        if words[0] != "merge":  # whose files come from the shares
+            command.make_context(words[0], [word for word in words[1:] if not re.fullmatch(r"[<>&].*", word)])
+        seen += 1
     assert seen >= 8
     assert {path.name for path in RECIPES.iterdir()} == set(
         re.findall(r"\]\(([\w.-]+)\)", (RECIPES / "README.md").read_text())
     ) | {"README.md"}
+
+
+def test_shares_and_policies_name_the_shipped_checks() -> None:
+    # Without a path they would be left out wherever there is a checks/.
+    wanted = [
+        (name, words) for name, words in playbook_lines() if words[0] in ("scan", "iam-policy", "doctor")
+    ]
+    assert len(wanted) >= 7
+    for name, words in wanted:
+        assert words[words.index("--") :][1:3] == ["--pyargs", "pytest_finops.checks"], (name, words)
+
+
+def test_the_commands_of_aws_exist() -> None:
+    session = botocore.session.Session()
+    for service, operation, options in aws_lines():
+        if operation == "deploy":  # the command line's own
+            assert set(options) == {"stack-name", "template-file", "capabilities", "parameter-overrides"}
+            continue
+        model = session.get_service_model(service)
+        made = {xform_name(name, "-"): name for name in model.operation_names}
+        shape = model.operation_model(made[operation]).input_shape
+        members = {xform_name(name, "-") for name in shape.members}
+        assert set(options) <= members | {"cli-input-json"}, operation
+
+
+def test_stacks_are_deployed_with_what_their_templates_ask_for() -> None:
+    hubs, members = given_to("hub-role.yaml"), given_to("member-role.yaml")
+    # The StackSet, which never reaches the management account, and the stack there.
+    assert len(members) == 2
+    for template, parameters in [
+        *(("hub-role.yaml", one) for one in hubs), *(("member-role.yaml", one) for one in members),
+    ]:  # fmt: skip
+        stack = Stack(template, **parameters)
+        assert stack.role["AssumeRolePolicyDocument"]["Statement"], f"nobody can enter: {parameters}"
+        assert stack.role["RoleName"]
+    for _, operation, options in aws_lines():
+        if operation in ("deploy", "create-stack-set"):
+            # CloudFormation refuses a template that names its role otherwise.
+            assert options["capabilities"] == ["CAPABILITY_NAMED_IAM"]
+    (instances,) = [options for _, operation, options in aws_lines() if operation == "create-stack-instances"]
+    (made,) = [options for _, operation, options in aws_lines() if operation == "create-stack-set"]
+    assert instances["stack-set-name"] == made["stack-set-name"]
+    assert len(instances["regions"]) == 1
+
+
+def test_the_roles_agree_on_their_names() -> None:
+    hub, entered = Stack("hub-role.yaml"), member()
+    arn = f"arn:aws:iam::111122223333:role/{hub.role['RoleName']}"
+    assert batch_job()["jobRoleArn"] == arn
+    assert {one["HubRoleArn"] for one in given_to("member-role.yaml")} == {arn}
+    assert hub.values["MemberRoleName"] == entered.role["RoleName"]
+    named = [words[words.index("--org") + 1] for _, words in playbook_lines() if "--org" in words]
+    assert len(named) >= 4
+    assert set(named) == {entered.role["RoleName"]}
+
+
+def test_jobs_send_the_external_id_that_members_demand() -> None:
+    (demanded,) = {one["ExternalId"] for one in given_to("member-role.yaml")}
+    assert len(demanded) >= member().template["Parameters"]["ExternalId"]["MinLength"]
+    sent = {one["name"]: one["value"] for one in batch_job()["environment"]}
+    assert sent["FINOPS_EXTERNAL_ID"] == demanded
+    assert workflow()["audit"]["env"]["FINOPS_EXTERNAL_ID"] == "${{ secrets.FINOPS_EXTERNAL_ID }}"
+    assert f"FINOPS_EXTERNAL_ID={demanded}\n" in readme()
+
+
+def test_the_batch_job_may_run_as_the_hub_and_keep_its_results() -> None:
+    (parameters,) = [one for one in given_to("hub-role.yaml") if "ResultsBucket" in one]
+    stack = Stack("hub-role.yaml", **parameters)
+    services = [
+        one["Principal"].get("Service") for one in stack.role["AssumeRolePolicyDocument"]["Statement"]
+    ]
+    assert services == ["ecs-tasks.amazonaws.com"]
+    (results,) = [one["value"] for one in batch_job()["environment"] if one["name"] == "RESULTS"]
+    kept = stack.policy("finops-results")["Statement"][0]["Resource"]
+    assert kept == results.replace("s3://", "arn:aws:s3:::") + "/*"
+
+
+def test_no_job_installs_a_bare_name() -> None:
+    # Whoever holds the name in an index would run with the role of the job.
+    document = yaml.safe_load((RECIPES / "github-matrix.yml").read_text(encoding="utf-8"))
+    assert re.fullmatch(r"pytest-finops @ git\+https://\S+@\S+", document["env"]["PACKAGE"])
+    for jobs in (document["jobs"], yaml.safe_load(WORKFLOW_YML)["jobs"]):
+        steps = [step.get("run", "") for job in jobs.values() for step in job["steps"]]
+        installed = [line for line in steps if "pip install" in line]
+        assert installed
+        for line in installed:
+            assert re.search(r'pip install "(\$PACKAGE|pytest-finops @ git\+https://\S+@\S+)"', line), line
+    # Only the job that enters accounts may ask for a token.
+    assert "id-token" not in document["permissions"]
+    assert [name for name, job in document["jobs"].items() if "id-token" in job.get("permissions", {})] == [
+        "audit"
+    ]
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_the_status_of_the_merge_is_that_of_its_job(tmp_path: Path, written: bool) -> None:
+    (step,) = [one["run"] for one in workflow()["merge"]["steps"] if "merge parts" in one.get("run", "")]
+    stub = tmp_path / "finops-playbook"
+    stub.write_text(
+        "#!/bin/sh\n" + ("mkdir report; echo sums > report/report.md\n" if written else "") + "exit 4\n"
+    )
+    stub.chmod(0o755)
+
+    done = subprocess.run(
+        ["bash", "-e", "-c", step], cwd=tmp_path, check=False, timeout=30,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")},
+    )  # fmt: skip
+
+    assert done.returncode == 4
+    assert (tmp_path / "summary.md").exists() is written

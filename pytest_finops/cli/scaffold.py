@@ -124,7 +124,8 @@ jobs:
       - uses: actions/setup-python@v5
         with:
           python-version: "3.13"
-      - run: pip install pytest-finops
+      # Put a full commit hash: whoever holds a bare name in an index would run with the role below.
+      - run: pip install "pytest-finops @ git+https://github.com/pytest-finops/pytest-finops@COMMIT"
       - uses: aws-actions/configure-aws-credentials@v4
         with:
           # A role with the policy that `finops-playbook iam-policy -- --pyargs pytest_finops.checks checks/` prints.
