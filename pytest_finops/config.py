@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from .documents import LINE, Node, Problems, compose, suggestion
+from .documents import LINE, PLACES, Node, Problems, compose, suggestion
 from .options import BY_KEY, OPTIONS, SEVERITIES, Option, amount, count, factor, positive
 from .settings import Settings
 
@@ -367,6 +367,7 @@ def _rules(node: Node) -> Mapping[str, Mapping[str, Any]]:
     made: dict[str, Mapping[str, Any]] = {}
     for rule_id, (at, value) in node.entries().items():
         if not RULE_ID.fullmatch(rule_id):
+            # Kept, it would be told again as a rule that does not exist.
             at.complain("is not a rule id; write one like ec2-low-cpu")
         overrides: dict[str, Any] = {LINE: at.line}
         for key, (_, member) in value.entries().items():
@@ -384,7 +385,8 @@ def _rules(node: Node) -> Mapping[str, Mapping[str, Any]]:
                 member.complain("is a mapping; write a value or a list of values")
             else:
                 overrides[key] = member.plain()
-        made[rule_id] = overrides
+        if RULE_ID.fullmatch(rule_id):
+            made[rule_id] = overrides
     return made
 
 
@@ -407,11 +409,36 @@ def _selected(node: Node, selectors: tuple[str, ...]) -> tuple[Mapping[str, Any]
     return tuple(made)
 
 
-def _mapping_of(*known: str) -> Callable[[Node], Mapping[str, Any]]:
-    def read(node: Node) -> Mapping[str, Any]:
-        return {key: value.plain() for key, value in node.fields(known).items()}
+def _texts(node: Node) -> list[str] | None:
+    texts = [text for item in node.items() if (text := item.text()) is not None]
+    return texts if node.kind == "list" and len(texts) == len(node.items()) else None
 
-    return read
+
+def _environments(node: Node) -> Mapping[str, Any]:
+    """What is wrong by its form is told and left out; the words keep their places for who compares them."""
+    made: dict[str, Any] = {}
+    for key, value in node.fields(("tags", "values", "accounts", "names")).items():
+        if value.kind == "null":
+            continue
+        if key == "tags":
+            read: Any = _texts(value)
+        elif key == "accounts":
+            read = {name: member.text() for name, (_, member) in value.entries().items()}
+        else:
+            given = value.fields(("prod", "nonprod")).items()
+            read = {name: _texts(member) for name, member in given if member.kind != "null"}
+        if isinstance(read, dict):
+            places = {name: at.place for name, (at, _) in value.entries().items()} if read else {}
+            read = None if None in read.values() else {**read, PLACES: {"": value.place, **places}}
+        if read is not None:
+            made[key] = read
+    return made
+
+
+def _owners(node: Node) -> Mapping[str, Any]:
+    fields = node.fields(("tags",))
+    tags = _texts(fields["tags"]) if "tags" in fields and fields["tags"].kind != "null" else None
+    return {} if tags is None else {"tags": tags}
 
 
 def _prices(node: Node) -> Mapping[str, Any]:
@@ -441,7 +468,7 @@ _SECTION_READERS: Mapping[str, Callable[[Node], Any]] = {
     "rules": _rules,
     "exemptions": lambda node: _selected(node, _SELECTORS),
     "expected_blind_spots": lambda node: _selected(node, _PLACES),
-    "environments": _mapping_of("tags", "values", "accounts", "names"),
-    "owners": _mapping_of("tags"),
+    "environments": _environments,
+    "owners": _owners,
     "prices": _prices,
 }

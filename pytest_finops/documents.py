@@ -18,6 +18,8 @@ from .errors import ConfigError
 
 #: The key under which a mapping keeps the line where it begins.
 LINE = "__line__"
+#: The key under which a mapping keeps the place of each of its keys, and its own under "".
+PLACES = "__places__"
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")

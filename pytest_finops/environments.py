@@ -73,6 +73,12 @@ class EnvironmentPolicy:
         """
         section = _section(raw, f"{source}: environments", ("tags", "values", "accounts", "names"))
         place = f"{source}: environments"
+
+        def at(name: str, key: str = "") -> str:
+            part = section.get(name)
+            known = part.get("__places__", {}).get(key) if isinstance(part, Mapping) else None
+            return f"{known or source}: environments.{name}"
+
         values = _section(section.get("values"), f"{place}.values", ("prod", "nonprod"))
         names = _section(section.get("names"), f"{place}.names", ("prod", "nonprod"))
         prod = _words(values.get("prod"), f"{place}.values.prod", DEFAULT_PROD)
@@ -82,7 +88,7 @@ class EnvironmentPolicy:
         for where, one, other in (("values", prod, nonprod), ("names", name_prod, name_nonprod)):
             both = sorted(set(one) & set(other))
             if both:
-                raise ConfigError(f"{place}.{where}: {both[0]!r} is both prod and nonprod; keep one")
+                raise ConfigError(f"{at(where)}: {both[0]!r} is both prod and nonprod; keep one")
         accounts: dict[str, _Value] = {}
         for key, value in _section(section.get("accounts"), f"{place}.accounts", None).items():
             word = _squeeze(str(value))
@@ -92,7 +98,7 @@ class EnvironmentPolicy:
             elif word == "nonprod" or word in nonprod:
                 accounts[key] = "nonprod"
             else:
-                raise ConfigError(f"{place}.accounts: {key} must be prod or nonprod, not {value!r}")
+                raise ConfigError(f"{at('accounts', key)}: {key} must be prod or nonprod, not {value!r}")
         return cls(
             tags=_list(section.get("tags"), f"{place}.tags", DEFAULT_TAGS),
             prod=frozenset(prod),
@@ -195,7 +201,7 @@ def _section(raw: object, place: str, allowed: tuple[str, ...] | None) -> dict[s
         return {}
     if not isinstance(raw, Mapping):
         raise ConfigError(f"{place} must be a mapping, not {raw!r}")
-    section = {_key(key, place): value for key, value in raw.items() if key != "__line__"}
+    section = {_key(key, place): value for key, value in raw.items() if key not in ("__line__", "__places__")}
     if allowed is not None:
         unknown = sorted(set(section) - set(allowed))
         if unknown:

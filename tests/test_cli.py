@@ -307,8 +307,15 @@ def test_config_check_names_each_mistake(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ("environments: {accounts: {dev: blue}}", "dev must be prod or nonprod"),
-        ("owners: {tags: owner}", "owners.tags must be a list"),
+        (
+            "environments: {accounts: {dev: blue}}",
+            "finops.yaml:1: environments.accounts: dev must be prod or nonprod",
+        ),
+        (
+            "environments: {values: {prod: [dev]}}",
+            "finops.yaml:1: environments.values: 'dev' is both prod and nonprod",
+        ),
+        ("owners: {tags: owner}", "finops.yaml:1: owners.tags: is 'owner'; write a list"),
         ("prices: {overrides: [{dimension: ebs.storage}]}", "prices.overrides[0]"),
         ("prices: {discounts: [{percent: 10}]}", "prices.discounts[0]"),
     ],
@@ -349,6 +356,7 @@ regions: [eu-wst-1, cn-north-1]
 rules:
   ec2-low-cpu: {{period_days: 456}}
   ec2-low-cpux: {{enabled: false}}
+  nosuch: {{enabled: false}}
 prices:
   overrides:
     - {{dimension: ebs.storage, volume_type: gp3, unit_price: -0.07}}
@@ -356,6 +364,14 @@ prices:
   discounts:
     - {{service: AmazonRDS, percent: 101.5}}
 max_wast: 3
+environments:
+  values:
+    prd: [live]
+  accounts:
+    a: prod
+    b: blue
+owners:
+  tags: owner
 """,
         encoding="utf-8",
     )
@@ -370,10 +386,14 @@ max_wast: 3
         "finops.yaml:4: regions: there is no region 'eu-wst-1'; did you mean eu-west-1?",
         "finops.yaml:6: rules.ec2-low-cpu.period_days: is '456'; write a whole number from 1 to 455",
         "finops.yaml:7: rules.ec2-low-cpux: no such rule; did you mean ec2-low-cpu?",
-        "finops.yaml:10: prices.overrides[0]: unit_price -0.07 is not a number of zero or more",
-        "finops.yaml:11: prices.overrides[1]: dimension 'ebs.storag' is none of ",
-        "finops.yaml:13: prices.discounts[0]: 101.5 percent is more than everything",
-        "finops.yaml:14: max_wast: unknown key; did you mean max_waste?",
+        "finops.yaml:11: prices.overrides[0]: unit_price -0.07 is not a number of zero or more",
+        "finops.yaml:12: prices.overrides[1]: there is no dimension 'ebs.storag'; did you mean ebs.storage?",
+        "finops.yaml:14: prices.discounts[0]: 101.5 percent is more than everything",
+        "finops.yaml:15: max_wast: unknown key; did you mean max_waste?",
+        "finops.yaml:18: environments.values.prd: unknown key; did you mean prod?",
+        "finops.yaml:21: environments.accounts: b must be prod or nonprod, not 'blue'",
+        "finops.yaml:23: owners.tags: is 'owner'; write a list",
+        "finops.yaml:8: rules.nosuch: is not a rule id; write one like ec2-low-cpu",
     )
     for start in starts:
         assert [line for line in lines if line.startswith(start)], (start, lines)

@@ -245,7 +245,10 @@ def test_verify_asks_twice_compares_and_can_be_repeated_for_free(
         for name, value in environment(endpoint.url, tmp_path).items():
             if name.startswith(("AWS_", "FINOPS_")):
                 monkeypatch.setenv(name, value)
-        found = run("verify", "--cost-data", "--prices", "offline", "--save-bill", "bill.json")
+        # env is what every command calls the credentials of the environment.
+        found = run(
+            "verify", "--cost-data", "--profile=env", "--prices", "offline", "--save-bill", "bill.json"
+        )
         assert endpoint.count("ce", "get_cost_and_usage") == 2, found.output
     assert "Cost Explorer: 2 requests, 0.02 USD" in found.output
     assert found.exit_code == 1
@@ -258,8 +261,13 @@ def test_verify_asks_twice_compares_and_can_be_repeated_for_free(
         "EBS:VolumeUsage.gp2": "disagree",
         "BoxUsage:m5.large": "agree",
     }
-    Path("bad.json").write_text("[{}]")
-    assert "not a saved bill" in run("verify", "--bill", "bad.json", "--prices", "offline").output
+    for text in ("[{}]", "{}", "7", '{"a": 1}'):
+        Path("bad.json").write_text(text)
+        refused = run("verify", "--bill", "bad.json", "--prices", "offline")
+        assert (refused.exit_code, "not a saved bill" in refused.output) == (4, True), refused.output
+    Path("none.json").write_text("[]")
+    empty = run("verify", "--bill", "none.json", "--prices", "offline")
+    assert (empty.exit_code, "nothing was compared" in empty.output) == (0, True)
 
 
 def test_cache_lists_and_clears(tmp_path: Path) -> None:

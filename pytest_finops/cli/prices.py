@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 #: What one Cost Explorer request costs (USD).
 CE_PRICE = Decimal("0.01")
 
-_PROFILE = click.option("--profile", metavar="P", help="AWS profile that asks (default: the environment)")
+_PROFILE = click.option(
+    "--profile", metavar="P", help="AWS profile that asks; env, the default, means the environment"
+)
 _CONFIG = click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file to use")
 _MODE = click.option(
     "--prices", "mode", type=click.Choice(("live", "cache", "offline")), help="Where prices may come from"
@@ -63,7 +65,7 @@ class _Calls:
         self.aws = Aws(
             run_id="prices", guard=guard, ledger=self.ledger, limiter=Limiter(0.5, stop), stop=stop, threads=4
         )
-        self.login = Login(profile=profile)
+        self.login = Login(profile=None if profile == "env" else profile)
 
     def pricing(self, region: str) -> Any:
         """Return what the price book asks in ``region``."""
@@ -235,6 +237,8 @@ def verify(
         _table(found)
     for text in book.warnings():
         click.echo(text, err=True)
+    if not usages:
+        click.echo("the bill holds no usage: nothing was compared", err=True)
     if any(one.verdict == "disagree" for one in found):
         sys.exit(1)
 
@@ -272,6 +276,8 @@ def _load(path: Path) -> list[Usage]:
 
     try:
         lines = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(lines, list):
+            raise TypeError("it holds no list of usage lines")
         return [
             Usage(
                 line["usage_type"],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -22,6 +23,7 @@ __all__ = [
     "Query",
     "dimension",
     "key",
+    "nearest",
     "query",
 ]
 
@@ -94,9 +96,13 @@ def dimension(name: str) -> Dimension:
     try:
         return CATALOGUE[name]
     except KeyError:
-        raise DeclarationError(
-            f"no price dimension {name!r}; there are {', '.join(sorted(CATALOGUE))}"
-        ) from None
+        raise DeclarationError(f"no price dimension {name!r}; {nearest(name, CATALOGUE)}") from None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the cure for an unknown name: the closest of ``known``, or where all of them are listed."""
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"did you mean {close[0]}?" if close else "docs/prices.md lists them"
 
 
 def key(name: str, region: str, attributes: Mapping[str, object]) -> PriceKey:

@@ -180,7 +180,11 @@ def override_from(item: Mapping[str, Any], place: str) -> Override:
     row = catalogue.CATALOGUE.get(dimension) if isinstance(dimension, str) else None
     attributes: dict[str, str] = {}
     if row is None:
-        wrong.append(f"dimension {dimension!r} is none of {', '.join(sorted(catalogue.CATALOGUE))}")
+        wrong.append(
+            "dimension is missing"
+            if dimension is None
+            else f"there is no dimension {dimension!r}; {catalogue.nearest(str(dimension), catalogue.CATALOGUE)}"
+        )
     else:
         given = {name: value for name, value in item.items() if name not in _OF_OVERRIDES}
         attributes = _attributes(str(dimension), row, given, wrong)
@@ -229,7 +233,10 @@ def discount_from(item: Mapping[str, Any], place: str) -> Discount:
     names = set(catalogue.CATALOGUE)
     prefixes = {name[: index + 1] for name in names for index, letter in enumerate(name) if letter == "."}
     if isinstance(dimension, str) and dimension and dimension not in names | prefixes:
-        wrong.append(f"{dimension!r} is neither a dimension nor a prefix such as 'ec2.'")
+        wrong.append(
+            f"{dimension!r} is neither a dimension nor a prefix such as 'ec2.'; "
+            f"{catalogue.nearest(dimension, names | prefixes)}"
+        )
     services = {row.service for row in catalogue.CATALOGUE.values()}
     if isinstance(service, str) and service and service not in services:
         wrong.append(f"service {service!r} is none of {', '.join(sorted(services))}")
