@@ -27,7 +27,7 @@ class Commitment(Resource):
     """Hours that are paid whether they are used or not: a reservation, or a Savings Plan.
 
     ``capacity`` is in units an hour; :meth:`units` says how many of them one hour of something takes.
-    ``rank`` orders commitments as AWS applies them, the most specific first. ``at_least`` marks one that is taken
+    ``created`` is when its term began. ``rank`` orders commitments as AWS applies them, the most specific first. ``at_least`` marks one that is taken
     for as large as it can be, or that covers what is not read here too, so that what is left of a saving is at
     least what is said.
     """
@@ -119,7 +119,9 @@ class Estate:
     """Accounts that share commitments: what runs there, what is committed, and what each resource uses.
 
     ``rates`` are what a unit cost on demand after every discount, where a bill says so. ``unclear`` are
-    (dimension, region) whose covered hours a bill does not tell apart. ``unknown`` says why nothing is known of what is committed.
+    (dimension, region) whose covered hours a bill does not tell apart. ``billed`` are the (dimension, region, family) that
+    a bill has, where it stands in for commitments that are not all known; an empty family: it does not tell which. ``unknown``
+    says why nothing is known of what is committed.
     """
 
     running: Mapping[Usage, int] = field(default_factory=dict)
@@ -127,6 +129,7 @@ class Estate:
     where: Mapping[tuple[str, str, str], Usage] = field(default_factory=dict)
     rates: Mapping[PriceKey, Decimal] = field(default_factory=dict)
     unclear: frozenset[tuple[str, str]] = frozenset()
+    billed: frozenset[tuple[str, str, str]] | None = None
     unknown: str = ""
 
 
@@ -229,6 +232,9 @@ class Reconciler:
             return _Net(None, "not reconciled: it is not among what runs")
         if (now[0].dimension, now[0].region) in estate.unclear:
             return _Net(None, "not reconciled: the bill does not tell what was covered")
+        place = now[0].dimension, now[0].region
+        if estate.billed is not None and not {(*place, family_of(now[0])), (*place, "")} & estate.billed:
+            return _Net(None, "not reconciled: last month's bill has no usage of this kind")
         then = None if after is None else (self._key_of(after), now[1])
         known, pairs = self._coverage_of(estate)
         for used in (now, then):
@@ -239,7 +245,8 @@ class Reconciler:
             (one, eligible) for one, eligible in pairs if any(used in (now, then) for *_, used in eligible)
         ]
         if not applying:
-            alone = _Net(listed, "no reservation or Savings Plan applies")
+            applied = "applies" if estate.billed is None else "applied last month"
+            alone = _Net(listed, f"no reservation or Savings Plan {applied}")
             return self._discounted(finding, alone, estate, ())
         if any(_takes_more(one, now, then) for one, _ in applying):
             return _Net(
@@ -250,18 +257,18 @@ class Reconciler:
         if state is None:
             running = {used: Decimal(n) for used, n in estate.running.items()}
             state = self._left[id(estate)] = _State.of(running, pairs)
-        place = id(estate), f"{finding.account_id}/{finding.region}/{finding.resource_id}"
-        if place in self._changed:
+        changed = id(estate), f"{finding.account_id}/{finding.region}/{finding.resource_id}"
+        if changed in self._changed:
             # Another finding changed it already: judge this one as if that had not happened, and change nothing.
-            was, became = self._changed[place]
+            was, became = self._changed[changed]
             state = _State.of(_moved(state.running, became, was), pairs)
         moved = _State.of(_moved(state.running, now, then), pairs)
         bought = self._bought(state, moved, estate)
         if bought is None:
             return _Net(None, "not reconciled: the price of what takes the freed hours is not known")
-        if place not in self._changed and finding.status != "accepted":
+        if changed not in self._changed and finding.status != "accepted":
             self._left[id(estate)] = moved
-            self._changed[place] = (now, then)
+            self._changed[changed] = (now, then)
         then_price = ZERO if after is None or after.unit_price is None else after.unit_price
         listed_hour = (before.unit_price or ZERO) - then_price
         difference = -sum((one.hours * one.unit_price for one in bought), ZERO)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from .declare import Inventory
 from .findings import Finding, PriceLine
 from .plan import Plan, is_billable
 from .prices.bill import Usage as BillLine
-from .prices.bill import identify, rates, region_of
+from .prices.bill import identify, last_month, rates, region_of
 from .prices.catalogue import CATALOGUE, PriceKey
 from .resources import Target
 
@@ -93,29 +94,41 @@ class Commitments:
         return self._accounts[account]
 
     def _made(self, account: str) -> Estate:
-        bill = self._billed(account)
-        if bill is not None:
-            # A bill knows what was covered, by whomever it was bought.
-            return self._observed(account, bill)
         shared = self._sharing(account)
-        if shared not in self._estates:
-            made = Estate(unknown=shared) if isinstance(shared, str) else self._estate(shared)
-            self._estates[shared] = made
-        return self._estates[shared]
+        why = shared if isinstance(shared, str) else ""
+        if not isinstance(shared, str):
+            if shared not in self._estates:
+                self._estates[shared] = self._estate(shared)
+            made = self._estates[shared]
+            if not made.unknown:
+                # All commitments that reach the account, as they are now; a bill is of last month.
+                return made
+            why = made.unknown
+        bill = self._billed(account)
+        return Estate(unknown=why) if bill is None else self._observed(account, bill)
 
     def _observed(self, account: str, bill: Sequence[BilledUsage]) -> Estate:
-        used, where = self._used(frozenset({account}))
+        """Return what a bill tells where not all commitments are known: it knows what was covered, by whomever it was bought."""
+        alone = frozenset({account})
+        used, where = self._used(alone)
         demanded = [_usage(line) for line in bill if not line.covered]
         hours: dict[tuple[str, str, str], Decimal] = {}
         unclear: set[tuple[str, str]] = set()
+        billed: set[tuple[str, str, str]] = set()
         for line in bill:
-            key = identify(_usage(line)) if line.covered else None
+            if line.quantity <= 0:
+                continue
+            key = identify(_usage(line))
             price = None if key is None else self._price(key)
-            if key is not None and price is not None:
+            if key is not None:
+                billed.add((key.dimension, key.region, family_of(key)))
+            if line.covered and key is not None and price is not None:
                 family = key.dimension, key.region, family_of(key)
                 hours[family] = hours.get(family, Decimal(0)) + price * line.quantity / line.hours
-            elif line.covered and (region := region_of(line.usage_type)) is not None:
-                unclear |= {(name, region) for mark, name in UNTOLD.items() if mark in line.usage_type}
+            elif (line.covered or key is None) and (region := region_of(line.usage_type)) is not None:
+                untold = {(name, region) for mark, name in UNTOLD.items() if mark in line.usage_type}
+                unclear |= untold if line.covered else set()
+                billed |= {(*place, "") for place in untold}
         covered = tuple(
             ObservedCoverage(
                 id="last month's coverage", target=Target(account, region), capacity=capacity, at_least=True,
@@ -123,7 +136,24 @@ class Commitments:
             )
             for (dimension, region, family), capacity in sorted(hours.items())
         )  # fmt: skip
-        return Estate(used, covered, where, rates(demanded), frozenset(unclear))
+        return Estate(
+            used,
+            (*covered, *self._later(account)),
+            where,
+            rates(demanded),
+            frozenset(unclear),
+            frozenset(billed),
+        )
+
+    def _later(self, account: str) -> list[Commitment]:
+        """Return the account's own commitments that began after last month did: its bill knows them in part at most."""
+        committed = self._committed(frozenset({account}), at_least=True)
+        begin = min(last_month(target.now.date())[0] for _, target, _ in self._of[account])
+        return [
+            replace(one, at_least=True)
+            for one in (() if isinstance(committed, str) else committed)
+            if one.created is not None and one.created.date() >= begin
+        ]
 
     def _enrichments(self, accounts: frozenset[str]) -> Iterator[tuple[Inventory, Cell]]:
         for account in sorted(accounts):
@@ -157,24 +187,37 @@ class Commitments:
         return "its commitments were not read"
 
     def _estate(self, accounts: frozenset[str]) -> Estate:
+        # AWS covers the usage of a plan's owner first, and usage that was not seen may take what is freed.
+        known = self._committed(accounts, at_least=len(accounts) > 1 or not self._whole(accounts))
+        if isinstance(known, str):
+            return Estate(unknown=known)
+        used, where = self._used(accounts)
+        paid: dict[PriceKey, Decimal] = {}
+        for account in sorted(accounts):
+            bill = self._billed(account) or ()
+            for key, rate in rates([_usage(line) for line in bill if not line.covered]).items():
+                paid[key] = min(rate, paid.get(key, rate))
+        return Estate(used, tuple(known), where, paid)
+
+    def _committed(self, accounts: frozenset[str], *, at_least: bool) -> list[Commitment] | str:
+        """Return what the accounts committed to, or why that is not known."""
         committed: list[Commitment] = []
-        rates: dict[str, dict[PriceKey, Decimal]] = {}
+        charged: dict[str, dict[PriceKey, Decimal]] = {}
         for declaration, cell in self._enrichments(accounts):
             if declaration.by_prices:
                 for row in cell.rows:
                     if (key := _priced(row)) is not None:
-                        rates.setdefault(row.plan, {})[key] = row.rate
+                        charged.setdefault(row.plan, {})[key] = row.rate
                 continue
             if is_billable(declaration):
                 continue
             if fault := cell.fault or cell.cut:
-                return Estate(unknown=f"{declaration.call}: {fault}")
+                return f"{declaration.call}: {fault}"
             committed += [row for row in cell.rows if isinstance(row, Commitment)]
-        # AWS covers the usage of a plan's owner first, and usage that was not seen may take what is freed.
-        bound = len(accounts) > 1 or not self._whole(accounts)
-        known = (one.charging(rates[one.id], at_least=bound) if one.id in rates else one for one in committed)
-        used, where = self._used(accounts)
-        return Estate(used, tuple(known), where)
+        return [
+            one.charging(charged[one.id], at_least=at_least) if one.id in charged else one
+            for one in committed
+        ]
 
     def _whole(self, accounts: frozenset[str]) -> bool:
         """Whether everything that runs was seen."""

@@ -760,8 +760,53 @@ def test_cost_data_tells_what_was_covered_and_what_was_really_paid(tmp_path: Pat
     assert document["api_usage"]["actual_cost"] == "0"
 
 
-def test_a_bill_that_is_not_whole_or_not_clear_is_no_coverage(tmp_path: Path) -> None:
+def test_a_bill_overrules_no_commitment_that_is_known(tmp_path: Path) -> None:
+    # The account stands alone, so that its reservation is all there is. Its bill has not a line: nothing is told by that.
+    _, output, document, _ = run(tmp_path, accounts(), "--finops-cost-data")
+    assert [f["net_monthly_savings"] for f in document["findings"]] == ["70.08", "0.00"], output
+
+    # What a unit cost in fact counts all the same: 0.096 x 0.9 x 730.
     estate = accounts()
+    on_demand = bill(("BoxUsage:m5.xlarge", "RunInstances", "372", "71.424", "64.2816"))
+    estate.put(ACCOUNT, "global", "ce.get_cost_and_usage", on_demand, month("Usage"))
+    _, output, document, _ = run(tmp_path, estate, "--finops-cost-data")
+    assert [f["net_monthly_savings"] for f in document["findings"]] == ["63.07", "0.00"], output
+
+
+@pytest.mark.parametrize(
+    ("start", "billed", "nets", "basis"),
+    [
+        # Bought before last month began: the bill knows it, and nothing was covered.
+        ("2026-09-30T00:00:00Z", True, ["70.08", "70.08"], "no reservation or Savings Plan applied last month"),
+        # 12 reserved units since the middle of the month, or since today, 16 run.
+        ("2026-10-15T00:00:00Z", True, ["70.08", "0.00"], "at least, after ri-1"),
+        ("2026-11-01T00:00:00Z", True, ["70.08", "0.00"], "at least, after ri-1"),
+        # Last month nothing of the kind ran: others may have bought something since.
+        ("2026-11-01T00:00:00Z", False, [None, None], "not reconciled: last month's bill has no usage of this kind"),
+        ("2026-09-30T00:00:00Z", False, [None, None], "not reconciled: last month's bill has no usage of this kind"),
+    ],
+)  # fmt: skip
+def test_a_bill_says_nothing_of_what_it_has_no_line_of_or_came_later(
+    tmp_path: Path, start: str, billed: bool, nets: list[str | None], basis: str
+) -> None:
+    estate = accounts(alone=False)
+    estate.put(
+        ACCOUNT, "us-east-1", "ec2.describe_reserved_instances",
+        {"ReservedInstances": [{
+            "ReservedInstancesId": "ri-1", "InstanceType": "m5.large", "InstanceCount": 3, "State": "active",
+            "Scope": "Region", "ProductDescription": "Linux/UNIX", "InstanceTenancy": "default", "Start": start,
+        }]},
+    )  # fmt: skip
+    if billed:
+        on_demand = bill(("BoxUsage:m5.xlarge", "RunInstances", "1488", "285.696", "285.696"))
+        estate.put(ACCOUNT, "global", "ce.get_cost_and_usage", on_demand, month("Usage"))
+    _, output, document, _ = run(tmp_path, estate, "--finops-cost-data")
+    assert [f["net_monthly_savings"] for f in document["findings"]] == nets, output
+    assert {f["metadata"]["net_basis"] for f in document["findings"]} == {basis}
+
+
+def test_a_bill_that_is_not_whole_or_not_clear_is_no_coverage(tmp_path: Path) -> None:
+    estate = accounts(alone=False)
     estate.put(ACCOUNT, "global", "ce.get_cost_and_usage", bill(), month("Usage"))
     unclear = bill(("BoxUsage:m5.xlarge", "RunInstances:9999", "1116", "0", "130"))
     estate.put(ACCOUNT, "global", "ce.get_cost_and_usage", unclear, month(*COVERED))

@@ -243,8 +243,10 @@ given away once, to the largest saving first. Moving out of a reserved family ca
   (`--finops-org`) or its bill is read. So do those of things whose commitments nobody reads yet (caches, search,
   Redshift, Lambda, Fargate). What no commitment is ever sold for (volumes, addresses, gateways) is net as it is.
 - `--finops-cost-data` reads last month's bill (two Cost Explorer questions an account, 0.01 USD a page, two pages at most
-  each, in the dry run and the ledger): covered hours by family whoever bought them, and what a unit really cost. The
-  smaller of list price and that rate counts.
+  each, in the dry run and the ledger): what a unit really cost (the smaller of list price and that rate counts), and, where
+  not all commitments are known, covered hours by family whoever bought them. A bill never overrules commitments that are
+  known, and says nothing of usage that it has no line of, which stays *not reconciled*. To what it knows come the account's
+  own commitments that began after last month did.
 - `net_monthly_savings` is what one finding leaves alone; `counted_net_monthly_savings` is its part of `totals.net` (at most
   what it counts after overlaps), and these add up to it. `totals.net` is a number only when every finding that counts was
   reconciled.
