@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -26,16 +27,20 @@ STATISTICS_PER_METRIC = 5
 def measured(
     plan: Plan, store: Store, made: Iterable[ApiCalls], series: Mapping[Target, Sequence[SeriesKey]],
     window: tuple[datetime, datetime], targets: Sequence[Target], chooser: Chooser, prices: Sequence[PredictedCall] = (),
+    sure: tuple[Plan, Mapping[Target, Sequence[SeriesKey]]] | None = None,
 ) -> Prediction:  # fmt: skip
     """Return the prediction when the free calls are answered: what they were, and what is still to be sent.
 
     Exact for CloudWatch; an upper bound for billable inventories, whose pages nobody knows beforehand, and for what is
     asked after the metrics, of which they may need less.
-    ``prices`` is what the price book will ask, free of charge.
+    ``prices`` is what is asked outside the plan. ``sure`` are the plan and the series of a run that prunes as much as it
+    can, where pruning, which is billed, is still to come.
     """
     calls = [
         PredictedCall(c.service, c.operation, c.calls, c.billable_units, c.cost) for c in made if c.calls
     ]
+    surely_planned, surely_asked = sure or (plan, series)
+    least = _requests_to_come(surely_planned, store, chooser)
     for declaration, sent in _requests_to_come(plan, store, chooser).items():
         facts = operation(declaration.service, declaration.operation)
         if sent is None or (not facts.billable and (facts.paginator or declaration.tokens)):
@@ -45,10 +50,12 @@ def measured(
             calls.append(PredictedCall(declaration.service, declaration.operation, sent, bound="most"))
             continue
         pages = pages_at_most(declaration)
+        surely = least.get(declaration) or 0
         calls.append(
             PredictedCall(
                 declaration.service, declaration.operation, sent * pages, sent * pages,
-                facts.request_cost * sent * pages, "exact" if pages == 1 else "most",
+                facts.request_cost * sent * pages, "exact" if sent * pages == surely else "most",
+                facts.request_cost * surely, declaration.name if facts.billable else "",
             )
         )  # fmt: skip
     calls += prices
@@ -56,15 +63,15 @@ def measured(
     keys = [key for found in series.values() for key in found]
     if keys:
         sent = sum(len(batches(found, *window)) for found in series.values())
+        surely = sum(len(found) for found in surely_asked.values())
         calls.append(
-            PredictedCall("cloudwatch", "get_metric_data", sent, len(keys), METRIC_PRICE * len(keys))
-        )
-    upper = sum((call.cost for call in calls), Decimal(0))
-    unsure = [call for call in calls if call.bound != "exact" and call.cost]
-    least = sum((operation(c.service, c.operation).request_cost for c in unsure), Decimal(0))
-    lower = upper - sum((call.cost for call in unsure), Decimal(0)) + least
+            PredictedCall(
+                "cloudwatch", "get_metric_data", sent, len(keys), METRIC_PRICE * len(keys),
+                "exact" if surely == len(keys) else "most", METRIC_PRICE * surely,
+            )
+        )  # fmt: skip
     return Prediction(
-        calls=tuple(sorted(calls, key=_name)), lower=lower, upper=upper, exact=not unsure,
+        **_sums(calls),
         resources=sum(len(store.cell(d, t).rows) for d, t in plan.cells if d in subjects),
         metrics=len(keys), metrics_lower=_metrics_lower(series), statistics_requests=_statistics(series, window),
         **_size(targets),
@@ -72,29 +79,39 @@ def measured(
 
 
 def assumed(
-    plan: Plan, targets: Sequence[Target], *, metrics: bool = True, more: Sequence[PredictedCall] = ()
-) -> Prediction:
+    plan: Plan, targets: Sequence[Target], *, metrics: bool = True, more: Sequence[PredictedCall] = (),
+    sure: Plan | None = None, per_account: bool = False,
+) -> Prediction:  # fmt: skip
     """Return the prediction when nothing may be asked: each call once, and a stated number of resources.
 
-    ``more`` are calls outside the plan (pruning).
+    ``more`` are calls outside the plan (pruning), ``sure`` is the plan of a run that prunes as much as it can.
     """
     counts: dict[tuple[str, str], int] = {}
-    money = sum((call.cost for call in more), Decimal(0))
-    calls: list[PredictedCall] = list(more)
+    billable: dict[Inventory, int] = {}
     for declaration, _ in plan.cells:
         # How many resources a per= call follows is not known: possibly none.
-        name = declaration.service, declaration.operation
-        counts[name] = counts.get(name, 0) + (0 if declaration.per else 1)
         if is_billable(declaration):
             each = ASSUMED_RESOURCES if declaration.per else 1
-            money += (
-                operation(declaration.service, declaration.operation).request_cost
-                * each
-                * pages_at_most(declaration)
+            billable[declaration] = billable.get(declaration, 0) + each * pages_at_most(declaration)
+        else:
+            name = declaration.service, declaration.operation
+            counts[name] = counts.get(name, 0) + (0 if declaration.per else 1)
+    # A region may turn out to be none of the account's.
+    least = Counter(
+        declaration
+        for declaration, _ in (sure or plan).cells
+        if not declaration.per and declaration.level != "region"
+    )
+    calls: list[PredictedCall] = list(more)
+    calls += [PredictedCall(*name, number, bound="least") for name, number in counts.items()]
+    for declaration, pages in billable.items():
+        price = operation(declaration.service, declaration.operation).request_cost
+        calls.append(
+            PredictedCall(
+                declaration.service, declaration.operation, pages, pages, price * pages, "most",
+                price * least[declaration], declaration.name,
             )
-    for (service, method), number in counts.items():
-        price = operation(service, method).request_cost * number
-        calls.append(PredictedCall(service, method, number, number if price else 0, price, "least"))
+        )  # fmt: skip
     asked = sum(len(metric.statistics) for metric, _, _ in plan.series) if metrics else 0
     if asked:
         upper = METRIC_PRICE * asked * ASSUMED_RESOURCES
@@ -102,21 +119,23 @@ def assumed(
         calls.append(
             PredictedCall("cloudwatch", "get_metric_data", sent, asked * ASSUMED_RESOURCES, upper, "most")
         )
-        money += upper
-    return Prediction(
-        calls=tuple(sorted(calls, key=_name)),
-        lower=Decimal(0),
-        upper=money,
-        exact=not money,
-        **_size(targets),
-    )
+    return Prediction(**_sums(calls), per_account=per_account, **_size(targets))
 
 
-def _name(call: PredictedCall) -> tuple[str, str]:
-    return call.service, call.operation
+def _sums(calls: Sequence[PredictedCall]) -> dict[str, Any]:
+    return {
+        "calls": tuple(sorted(calls, key=_name)),
+        "lower": sum((call.least for call in calls), Decimal(0)),
+        "upper": sum((call.cost for call in calls), Decimal(0)),
+        "exact": all(call.bound == "exact" for call in calls if call.cost),
+    }
 
 
-def _size(targets: Sequence[Target]) -> dict[str, int]:
+def _name(call: PredictedCall) -> tuple[str, str, str]:
+    return call.service, call.operation, call.purpose
+
+
+def _size(targets: Sequence[Target]) -> dict[str, Any]:
     return {
         "accounts": len({target.account_id for target in targets}),
         "regions": len({target.region for target in targets if target.region != GLOBAL}),

@@ -15,7 +15,10 @@ ASSUMED_RESOURCES = 100
 
 @dataclass(frozen=True, slots=True)
 class PredictedCall:
-    """The requests of one operation; ``bound`` says whether the number is exact, the least, or the most."""
+    """The requests of one operation; ``bound`` says whether the number is exact, the least, or the most.
+
+    ``lower`` is what they cost at least where ``cost`` is the most; ``purpose`` is what a billable one is asked for.
+    """
 
     service: str
     operation: str
@@ -23,6 +26,13 @@ class PredictedCall:
     billable_units: int = 0
     cost: Decimal = Decimal(0)
     bound: str = "exact"
+    lower: Decimal = Decimal(0)
+    purpose: str = ""
+
+    @property
+    def least(self) -> Decimal:
+        """What they cost at least."""
+        return self.cost if self.bound == "exact" else self.lower
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +41,8 @@ class Prediction:
 
     ``lower`` to ``upper`` is the range (equal where ``exact``). ``metrics`` counts each statistic asked for, as
     bills do; ``metrics_lower`` counts up to five statistics of a metric as one, as AWS's price list can be read.
-    ``statistics_requests`` is what GetMetricStatistics would need for the same series.
+    ``statistics_requests`` is what GetMetricStatistics would need for the same series. ``per_account``: nobody knows
+    how many accounts there are, so ``upper`` is that of each.
     """
 
     calls: tuple[PredictedCall, ...] = ()
@@ -44,6 +55,7 @@ class Prediction:
     metrics: int = 0
     metrics_lower: int = 0
     statistics_requests: int = 0
+    per_account: bool = False
 
     @property
     def total_calls(self) -> int:

@@ -49,9 +49,11 @@ def queries(targets: Iterable[Target], payer: str | None, organization: bool) ->
 
 
 def predicted(asked: Sequence[Query]) -> PredictedCall:
-    """Return what ``asked`` costs at most."""
-    pages = sum(query.pages for query in asked)
-    return PredictedCall(*_CALL, pages, pages, operation(*_CALL).request_cost * pages, "most")
+    """Return what ``asked`` costs at most, and at least: each query is a page or more."""
+    pages, price = sum(query.pages for query in asked), operation(*_CALL).request_cost
+    return PredictedCall(
+        *_CALL, pages, pages, price * pages, "most", price * len(asked), "--finops-prune spend"
+    )
 
 
 def unspent(

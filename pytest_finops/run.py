@@ -359,9 +359,11 @@ class AuditRun:
         if not self.worker:
             made = self.ledger.entries() if self.saved is None else collector.replayed()
             series = collector.planned_series(wanted)
+            sure = self.sure_plan() if self.settings.dry_run else None
             self.prediction = predict.measured(
                 self.plan, self.store, made, series, self.window(), self.targets, chooser,
                 [*self._price_requests(), *(self.prune_requests() if self.settings.dry_run else [])],
+                (sure, collector.planned_series(() if self.settings.skip_metrics else sure.series)) if sure else None,
             )  # fmt: skip
             if self.settings.dry_run or self.settings.estimate_cost:
                 return
@@ -391,6 +393,16 @@ class AuditRun:
         if not self.settings.prune or self.saved is not None:
             return []
         return [prune.predicted(prune.queries(self.targets, self.payer, bool(self.settings.org)))]
+
+    def sure_plan(self) -> plan.Plan | None:
+        """Return the plan of a run in which nothing has spend, for the least that a prediction says; None: not pruned."""
+        if not self.settings.prune or self.saved is not None:
+            return None
+        assert self.plan is not None
+        everywhere = {
+            (target.account_id, target.region) for target in self.targets if target.region != GLOBAL
+        }
+        return plan.build(self.plan.checks, self.targets, self.payer, everywhere, self.beside)
 
     def _prune(self, say: Any) -> None:
         """Leave out of the plan what Cost Explorer has billed nothing for."""

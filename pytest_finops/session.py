@@ -598,13 +598,13 @@ class AuditSession:
             }
         )  # fmt: skip
 
-    def _say(self, text: str) -> None:
-        self._lay_out(block(text))
+    def _say(self, text: str, verbosity: int = 0) -> None:
+        self._lay_out(block(text), verbosity)
 
-    def _lay_out(self, text: str) -> None:
+    def _lay_out(self, text: str, verbosity: int = 0) -> None:
         """Print text of our own making, columns and all; what AWS said goes through ``_say``."""
         reporter: Any = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None and self.config.get_verbosity() >= 0 and not self.worker:
+        if reporter is not None and self.config.get_verbosity() >= verbosity and not self.worker:
             reporter.ensure_newline()
             reporter.write_line(text)
 
@@ -666,8 +666,9 @@ class AuditSession:
             run.collect(self._say)
         else:
             run.prediction = predict.assumed(
-                run.plan, run.targets, metrics=not self.settings.skip_metrics, more=run.prune_requests()
-            )
+                run.plan, run.targets, metrics=not self.settings.skip_metrics, more=run.prune_requests(),
+                sure=run.sure_plan(), per_account=run.discovery is not None and not run.discovery.accounts_known,
+            )  # fmt: skip
 
     def _print_prediction(self) -> None:
         from .reports import prediction
@@ -682,9 +683,13 @@ class AuditSession:
                 else:
                     request.path.parent.mkdir(parents=True, exist_ok=True)
                     request.path.write_text(text, encoding="utf-8")
-        self._say("")
-        for line in prediction.lines(made):
-            self._lay_out(line)
+            else:
+                named = request.format + (f":{request.path}" if request.path else "")
+                self.run.said.append(f"report not written: {named}: a prediction is written as json only")
+        # As an audit's summary: -q leaves it, -qq does not.
+        self._say("", -1)
+        for line in prediction.lines(made, replayed=self.run.saved is not None):
+            self._lay_out(line, -1)
 
     # --- one item -----------------------------------------------------------------------------------------------------
 
@@ -1006,8 +1011,11 @@ class AuditSession:
                 if (cell.fault or cell.cut) and not declaration.optional
             ]
             for line in blind:
-                self._say(line)
-            if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+                self._say(line, -1)
+            nothing = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and not (self._predicted or run.spare)
+            if nothing and not run.discovery.failed:
+                session.exitstatus = exitstatus
+            elif exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
                 session.exitstatus = 7 if blind or run.discovery.failed else 0
             else:
                 told = (

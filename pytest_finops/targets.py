@@ -74,6 +74,8 @@ class Discovery:
     auditor: Login | None = None
     said: list[str] = field(default_factory=list)
     payer: str | None = None
+    #: Whether the accounts are known: before an organization is asked, one stands for all of them.
+    accounts_known: bool = True
 
 
 def discover(settings: Settings, aws: Aws, now: datetime) -> Discovery:
@@ -442,6 +444,7 @@ def _unknown_organization(settings: Settings, found: Discovery) -> list[Entrance
     from .collector.aws import Login
 
     found.said.append("the accounts of the organization are not known: it stands as one account")
+    found.accounts_known = False
     return [Entrance("organization", Login(), also=frozenset(_kept_words(settings)))]
 
 

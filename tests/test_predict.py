@@ -8,6 +8,14 @@ from typing import Any
 
 from finops_kit import ACCOUNT, NOW, audit, environment, volumes_estate, write_checks
 
+import pytest_finops as finops
+from pytest_finops import predict
+from pytest_finops.collector.store import Store
+from pytest_finops.declare import Inventory, declaration_of
+from pytest_finops.plan import Plan
+from pytest_finops.predictions import Prediction
+from pytest_finops.reports import prediction
+from pytest_finops.resources import GLOBAL, Target
 from pytest_finops.testing import Estate, ReplayEndpoint
 
 COST = '''
@@ -204,15 +212,34 @@ def test_the_estimate_of_a_saved_inventory_is_what_the_run_would_send(tmp_path: 
         ("ec2", "describe_volumes"): sent["ec2", "describe_volumes"]
     }
     assert "6 resources" in output
+    assert "a replay sends nothing" in output
+
+
+def estimate(folder: Path, *args: str) -> tuple[int, str, dict[str, Any]]:
+    write_checks(folder)
+    return audit(
+        folder, "--finops-profile=env", "checks", "--finops-estimate-cost", "--finops-regions=eu-west-1,us-east-1", *args,
+        env=environment("http://127.0.0.1:9", folder),
+    )  # fmt: skip
+
+
+def test_a_quiet_run_shows_its_prediction_and_says_which_report_it_does_not_write(tmp_path: Path) -> None:
+    status, output, _ = estimate(tmp_path, "-q", "--finops-report=html:x.html")
+
+    assert status == 0, output
+    assert "ec2.describe_volumes" in output
+    assert "report not written: html:" in output
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_a_prediction_of_nothing_ends_as_pytest_does_where_nothing_is_selected(tmp_path: Path) -> None:
+    status, output, document = estimate(tmp_path, "-k", "nothing")
+
+    assert (status, document) == (5, {}), output
 
 
 def test_an_estimate_without_aws_says_what_it_assumes(tmp_path: Path) -> None:
-    write_checks(tmp_path)
-
-    status, output, document = audit(
-        tmp_path, "--finops-profile=env", "checks", "--finops-estimate-cost", "--finops-regions=eu-west-1,us-east-1",
-        env=environment("http://127.0.0.1:9", tmp_path),
-    )  # fmt: skip
+    status, output, document = estimate(tmp_path)
 
     assert status == 0, output
     assert [(c["operation"], c["calls"], c["bound"]) for c in document["calls"]] == [
@@ -267,3 +294,86 @@ def test_a_dry_run_names_what_it_could_not_see(tmp_path: Path) -> None:
 
     assert status == 7
     assert "could not look: ec2.describe_volumes in env-eu-west-1: UnauthorizedOperation: not you" in output
+
+
+@finops.inventory(
+    "ce",
+    "get_cost_and_usage",
+    "ResultsByTime[]",
+    level="account",
+    tokens=("NextPageToken", "NextPageToken"),
+    max_pages=5,
+)
+def bills(page):  # type: ignore[no-untyped-def]
+    """What an account was billed."""
+
+
+@finops.inventory(
+    "organizations", "list_organizational_units_for_parent", "OrganizationalUnits[]", id="Id", level="account"
+)
+def units(page):  # type: ignore[no-untyped-def]
+    """A free call with a long name."""
+
+
+PLACES = [Target(f"{number}" * 12, GLOBAL, f"account-{number}", "aws", NOW) for number in (1, 2, 3)]
+
+
+def planned(*inventories: Any, places: list[Target] = PLACES) -> Plan:
+    declared = [declaration_of(one) for one in inventories]
+    return Plan(cells=[(one, place) for one in declared for place in places if isinstance(one, Inventory)])
+
+
+def dry(plan: Plan, sure: Plan | None = None) -> Prediction:
+    return predict.measured(
+        plan, Store(), [], {}, (NOW, NOW), PLACES, lambda *_: lambda _: True, [], (sure, {}) if sure else None
+    )
+
+
+def test_the_least_is_a_page_of_every_question() -> None:
+    made = dry(planned(bills))
+
+    assert (made.lower, made.upper, made.exact) == (Decimal("0.03"), Decimal("0.15"), False)
+
+
+def test_what_pruning_may_leave_out_is_not_in_the_least() -> None:
+    made = dry(planned(bills), sure=planned(bills, places=PLACES[:1]))
+
+    assert (made.lower, made.upper, made.exact) == (Decimal("0.01"), Decimal("0.15"), False)
+
+
+def test_the_rows_of_an_estimate_add_up_to_its_bounds() -> None:
+    made = predict.assumed(planned(bills, units), PLACES)
+
+    assert (made.lower, made.upper) == (Decimal("0.03"), Decimal("0.15"))
+    assert sum(call.cost for call in made.calls) == made.upper
+    assert [call.bound for call in made.calls] == ["most", "least"]
+
+
+def test_an_estimate_of_an_organization_that_is_not_known_is_one_for_each_account() -> None:
+    told = " ".join(
+        prediction.lines(predict.assumed(planned(bills, places=PLACES[:1]), PLACES[:1], per_account=True))
+    )
+
+    assert "accounts not known" in told
+    assert "0.05 USD for each account" in told
+
+
+def test_a_row_says_what_is_asked_for_and_breaks_no_column() -> None:
+    shown = prediction.lines(predict.assumed(planned(bills, units), PLACES))
+
+    assert shown[1].startswith("ce.get_cost_and_usage (bills) ")
+    assert shown[2:4] == [
+        "organizations.list_organizational_units_for_parent",
+        f"{'':<46}{'>=3':>10}{'.':>11}{'free':>12}",
+    ]
+
+
+def test_the_total_is_bounded_as_its_rows_are() -> None:
+    def total(made: Prediction) -> str:
+        (line,) = (line for line in prediction.lines(made) if line.startswith("total"))
+        return line.split()[1]
+
+    assert total(dry(planned(bills))) == "<=15"
+    assert total(predict.assumed(planned(units), PLACES)) == ">=3"
+    # At least and at most together are neither.
+    assert total(predict.assumed(planned(bills, units), PLACES)) == "~18"

@@ -9,6 +9,8 @@ from ..predictions import ASSUMED_RESOURCES, METRIC_PRICE, STATISTICS_PRICE, Pre
 from .text import count
 
 SCHEMA_VERSION = "1"
+#: Columns of the table: what is called, how often, billable units, USD.
+_LABEL = 46
 _SIGN = {"exact": "", "least": ">=", "most": "<="}
 
 
@@ -30,11 +32,13 @@ def document(made: Prediction) -> dict[str, Any]:
                 "billable_units": call.billable_units,
                 "cost": format(call.cost, "f"),
                 "bound": call.bound,
+                "purpose": call.purpose,
             }
             for call in made.calls
         ],
         "accounts": made.accounts,
         "regions": made.regions,
+        "per_account": made.per_account,
         "resources": made.resources,
         "metrics": {
             "requested": made.metrics,
@@ -47,20 +51,24 @@ def document(made: Prediction) -> dict[str, Any]:
     }
 
 
-def lines(made: Prediction) -> list[str]:
-    """Return the table, at most 80 columns wide, and what it means."""
-    shown = [f"{'API call':<46}{'calls':>10}{'billable':>11}{'USD':>12}"]
+def lines(made: Prediction, *, replayed: bool = False) -> list[str]:
+    """Return the table, at most 80 columns wide, and what it means; ``replayed``: of answers that were saved."""
+    shown = [f"{'API call':<{_LABEL}}{'calls':>10}{'billable':>11}{'USD':>12}"]
     for call in made.calls:
         price = plain(call.cost) if call.cost else "free"
         sign = _SIGN[call.bound]
         units = f"{call.billable_units:,}" if call.billable_units else "."
-        shown.append(
-            f"{call.service + '.' + call.operation:<46}{sign + format(call.calls, ','):>10}{units:>11}{price:>12}"
-        )
+        label = f"{call.service}.{call.operation}" + (f" ({call.purpose})" if call.purpose else "")
+        if len(label) >= _LABEL:
+            shown.append(label)
+            label = ""
+        shown.append(f"{label:<{_LABEL}}{sign + format(call.calls, ','):>10}{units:>11}{price:>12}")
     total = plain(made.upper) if made.lower == made.upper else f"{plain(made.lower)} to {plain(made.upper)}"
-    mark = ">=" if any(call.bound == "least" for call in made.calls) else ""
-    shown.append(f"{'total':<46}{mark + format(made.total_calls, ','):>10}{'':>11}{total:>12}")
-    looked = f"{count(made.accounts, 'account')}, {count(made.regions, 'region')}"
+    signs = {_SIGN[call.bound] for call in made.calls} - {""}
+    mark = "~" if len(signs) > 1 else "".join(signs)
+    shown.append(f"{'total':<{_LABEL}}{mark + format(made.total_calls, ','):>10}{'':>11}{total:>12}")
+    looked = "accounts not known" if made.per_account else f"{count(made.accounts, 'account')}"
+    looked += f", {count(made.regions, 'region')}"
     if made.resources is not None:
         looked += f", {count(made.resources, 'resource')}"
     shown += ["", looked]
@@ -74,11 +82,18 @@ def lines(made: Prediction) -> list[str]:
             "  of which the first 1,000,000 a month are free",
         ]
     if made.resources is None:
-        shown.append(
-            f"{plain(made.lower)} to {plain(made.upper)} USD if no account holds more than {ASSUMED_RESOURCES} resources of a kind in a region;"
-        )
-        shown.append("  calls are first pages only; nothing was sent")
+        if made.per_account:
+            shown.append(
+                f"at least {plain(made.lower)} USD, at most {plain(made.upper)} USD for each account,"
+            )
+        else:
+            shown.append(f"{plain(made.lower)} to {plain(made.upper)} USD")
+        shown.append(f"  if no account holds more than {ASSUMED_RESOURCES} resources of a kind in a region;")
+        shown.append("  free calls are first pages only; nothing was sent")
     else:
         bound = "exact" if made.exact else "an upper bound where pages are not known"
-        shown.append(f"{plain(made.upper)} USD, {bound}; nothing billable was sent")
+        sent = (
+            "; a live run would pay it, a replay sends nothing" if replayed else "; nothing billable was sent"
+        )
+        shown.append(f"{plain(made.upper)} USD, {bound}{sent}")
     return shown
