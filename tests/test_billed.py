@@ -376,7 +376,7 @@ def test_the_price_is_known_before_and_limits(tmp_path: Path) -> None:
     status, output, document, asked = run(tmp_path, volumes(), "--finops-cost-data", "--finops-dry-run")
     assert (status, asked) == (0, 0), output
     assert document["predicted"]["upper"] == "0.05"
-    assert re.search(r"ce.get_cost_and_usage_with_resources +<=5 +5 +0.05", output)
+    assert re.search(r"ce.get_cost_and_usage_with_resources \(billed_resources\)\s+<=5 +5 +0.05", output)
 
     status, output, _, asked = run(tmp_path, volumes(), "--finops-cost-data", "--finops-max-api-cost", "0.04")
     assert (status, asked) == (4, 0), output
