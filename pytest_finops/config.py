@@ -443,22 +443,26 @@ def _owners(node: Node) -> Mapping[str, Any]:
 
 def _prices(node: Node) -> Mapping[str, Any]:
     """Prices and percentages of the user's own, each entry read as the price book will."""
-    from .prices.resolver import discount_from, override_from
+    from .prices.resolver import Discount, Override, discount_from, override_from
 
-    readers: Mapping[str, Callable[[Mapping[str, Any], str], object]] = {
+    readers: Mapping[str, Callable[[Mapping[str, Any], str], Override | Discount]] = {
         "overrides": override_from,
         "discounts": discount_from,
     }
     made: dict[str, Any] = {}
     for key, value in node.fields(readers).items():
         made[key] = []
+        first: dict[tuple[object, ...], Node] = {}
         for item in value.items():
             if item.kind != "mapping":
                 item.complain(f"is {item.shown()}; write a mapping (key: value)")
                 continue
             entry = item.plain()
             with node.problems.collecting():
-                readers[key](entry, f"{item.place}: {item.path}")
+                subject = readers[key](entry, f"{item.place}: {item.path}").subject
+                earlier = first.setdefault(subject, item)
+                if earlier is not item:
+                    item.complain(f"says again what {earlier.path} in line {earlier.line} says; keep one")
             made[key].append(entry)
     return made
 

@@ -361,8 +361,13 @@ prices:
   overrides:
     - {{dimension: ebs.storage, volume_type: gp3, unit_price: -0.07}}
     - {{dimension: ebs.storag, unit_price: 1}}
+    - {{dimension: ebs.storage, region: us-east-1, unit_price: 0.07}}
+    - {{dimension: vpc.nat.hours, region: us-east-1, unit_price: 0.05}}
+    - {{dimension: vpc.nat.hours, region: us-east-1, unit_price: 9}}
   discounts:
     - {{service: AmazonRDS, percent: 101.5}}
+    - {{dimension: ec2., percent: 5}}
+    - {{dimension: ec2., percent: 12}}
 max_wast: 3
 environments:
   values:
@@ -388,11 +393,14 @@ owners:
         "finops.yaml:7: rules.ec2-low-cpux: no such rule; did you mean ec2-low-cpu?",
         "finops.yaml:11: prices.overrides[0]: unit_price -0.07 is not a number of zero or more",
         "finops.yaml:12: prices.overrides[1]: there is no dimension 'ebs.storag'; did you mean ebs.storage?",
-        "finops.yaml:14: prices.discounts[0]: 101.5 percent is more than everything",
-        "finops.yaml:15: max_wast: unknown key; did you mean max_waste?",
-        "finops.yaml:18: environments.values.prd: unknown key; did you mean prod?",
-        "finops.yaml:21: environments.accounts: b must be prod or nonprod, not 'blue'",
-        "finops.yaml:23: owners.tags: is 'owner'; write a list",
+        "finops.yaml:13: prices.overrides[2]: ebs.storage needs the attribute 'volume_type': prices differ by it",
+        "finops.yaml:15: prices.overrides[4]: says again what prices.overrides[3] in line 14 says; keep one",
+        "finops.yaml:17: prices.discounts[0]: 101.5 percent is more than everything",
+        "finops.yaml:19: prices.discounts[2]: says again what prices.discounts[1] in line 18 says; keep one",
+        "finops.yaml:20: max_wast: unknown key; did you mean max_waste?",
+        "finops.yaml:23: environments.values.prd: unknown key; did you mean prod?",
+        "finops.yaml:26: environments.accounts: b must be prod or nonprod, not 'blue'",
+        "finops.yaml:28: owners.tags: is 'owner'; write a list",
         "finops.yaml:8: rules.nosuch: is not a rule id; write one like ec2-low-cpu",
     )
     for start in starts:

@@ -114,11 +114,11 @@ def test_paths_of_a_file_are_relative_to_the_file(tmp_path: Path) -> None:
 def test_money_never_passes_through_float(tmp_path: Path) -> None:
     write(
         tmp_path,
-        "max_waste: 100.10000000000000000001\nprices: {discounts: [{dimension: ec2., percent: 0.1}]}\n",
+        "max_waste: 100.10000000000000000001\nprices: {discounts: [{dimension: ec2., percent: 12.1}]}\n",
     )
     settings = resolve({}, {}, tmp_path)
     assert settings.max_waste == Decimal("100.10000000000000000001")
-    assert settings.price_settings == {"discounts": [{"dimension": "ec2.", "percent": Decimal("0.1")}]}
+    assert settings.price_settings == {"discounts": [{"dimension": "ec2.", "percent": Decimal("12.1")}]}
     assert settings.prices is None
 
 

@@ -388,6 +388,21 @@ def test_overrides_and_discounts(tmp_path: Path) -> None:
         ("overrides", [{"dimension": "vpc.nat.hours", "unit_price": 1, "size": "x"}]),
         ("overrides", [{"dimension": "ebs.storage", "unit_price": 1, "volume_type": "gp9"}]),
         ("overrides", [{"dimension": "ebs.storage", "unit_price": 1, "volume_type": [1]}]),
+        # One price for what differs in price: by an attribute that is missing, or that follows from none.
+        ("overrides", [{"dimension": "ebs.storage", "region": "us-east-1", "unit_price": 1}]),
+        ("overrides", [{"dimension": "ec2.instance", "unit_price": 1}]),
+        (
+            "overrides",
+            [
+                {
+                    "dimension": "rds.instance",
+                    "instance_class": "db.m5.large",
+                    "engine": "oracle-se2",
+                    "unit_price": 1,
+                }
+            ],
+        ),
+        ("discounts", [{"percent": 0.12, "service": "AmazonEC2"}]),
         ("discounts", [{"percent": 10}]),
         ("discounts", [{"percent": 10, "service": "AmazonEC2", "dimension": "ec2."}]),
         ("discounts", [{"percent": 101, "service": "AmazonEC2"}]),
@@ -400,6 +415,27 @@ def test_overrides_and_discounts(tmp_path: Path) -> None:
 def test_mistakes_in_the_configuration_are_named(name: str, items: object) -> None:
     with pytest.raises(ConfigError, match=rf"prices\.{name}"):
         PriceBook("offline", today=TODAY, **{name: items})  # type: ignore[arg-type]
+
+
+def test_the_most_particular_entry_holds(tmp_path: Path) -> None:
+    database = {"instance_class": "db.m5.large", "engine": "mysql"}
+    prices = book(
+        tmp_path,
+        Client([]),
+        overrides=[
+            {"dimension": "rds.instance", **database, "region": "us-east-1", "unit_price": 2},
+            {"dimension": "rds.instance", **database, "unit_price": 1},
+        ],
+        discounts=[{"dimension": "ebs.storage", "percent": 10}, {"dimension": "ebs.", "percent": 50}, {"service": "AmazonEC2", "percent": 25}],
+    )  # fmt: skip
+
+    def unit_price(dimension: str, region: str, **attributes: object) -> Decimal | None:
+        return prices.resolve(dimension, region, attributes).unit_price
+
+    assert unit_price("rds.instance", "us-east-1", **database) == 2
+    assert unit_price("rds.instance", "eu-west-1", **database) == 1
+    assert unit_price("ebs.storage", "us-east-1", volume_type="gp3") == Decimal("0.072")  # 0.08 less 10 %
+    assert unit_price("ebs.storage", "us-east-1", volume_type="gp2") == Decimal("0.09")
 
 
 def test_every_mistake_of_an_entry_is_named() -> None:

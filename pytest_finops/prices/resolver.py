@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
-from ..errors import AuditError, ConfigError
+from ..errors import AuditError, ConfigError, DeclarationError
 from ..findings import PriceLine
 from . import catalogue, snapshot
 from .catalogue import PriceKey
@@ -96,19 +96,23 @@ class PriceUsage:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A price of the user's own: ``region`` ``*`` and attributes that are not named match everything."""
+    """A price of the user's own: ``region`` ``*`` is every region that no other entry names."""
 
     dimension: str
     region: str
     attributes: tuple[tuple[str, str], ...]
     unit_price: Decimal
 
+    @property
+    def subject(self) -> tuple[object, ...]:
+        """What no two entries may say something of."""
+        return self.dimension, self.region, self.attributes
+
     def applies(self, key: PriceKey) -> bool:
         """Whether this is the price of ``key``."""
-        return (
-            self.dimension == key.dimension
-            and self.region in ("*", key.region)
-            and set(self.attributes) <= set(key.attributes)
+        return self.region in ("*", key.region) and (self.dimension, self.attributes) == (
+            key.dimension,
+            key.attributes,
         )
 
 
@@ -119,6 +123,11 @@ class Discount:
     dimension: str
     service: str
     percent: Decimal
+
+    @property
+    def subject(self) -> tuple[object, ...]:
+        """What no two entries may say something of."""
+        return self.dimension, self.service
 
     def applies(self, key: PriceKey) -> bool:
         """Whether the list price of ``key`` is discounted."""
@@ -178,7 +187,7 @@ def override_from(item: Mapping[str, Any], place: str) -> Override:
     wrong: list[str] = []
     dimension, region = item.get("dimension"), item.get("region", "*")
     row = catalogue.CATALOGUE.get(dimension) if isinstance(dimension, str) else None
-    attributes: dict[str, str] = {}
+    attributes: tuple[tuple[str, str], ...] = ()
     if row is None:
         wrong.append(
             "dimension is missing"
@@ -194,18 +203,15 @@ def override_from(item: Mapping[str, Any], place: str) -> Override:
         wrong.append("unit_price is missing")
     price = _number(item.get("unit_price", 0), wrong, "unit_price")
     _refuse(wrong, place)
-    return Override(str(dimension), region, tuple(sorted(attributes.items())), price)
+    return Override(str(dimension), region, attributes, price)
 
 
 def _attributes(
     dimension: str, row: catalogue.Dimension, given: Mapping[str, object], wrong: list[str]
-) -> dict[str, str]:
-    """Return what an override says of its price, with the defaults of what it leaves out."""
-    attributes = {name: spec.default for name, spec in row.attributes.items() if spec.default is not None}
-    for other, _ in row.implied.values():
-        # What follows from another attribute has no default of its own here: the entry fits all of its values.
-        if other not in given:
-            attributes.pop(other, None)
+) -> tuple[tuple[str, str], ...]:
+    """Return what an override says of its price: it is one price, with the defaults of what it leaves out."""
+    told: dict[str, str] = {}
+    mistakes = len(wrong)
     for name, value in given.items():
         if name not in row.attributes:
             wrong.append(f"{dimension} has no attribute {name!r}; it takes {sorted(row.attributes)}")
@@ -217,8 +223,17 @@ def _attributes(
             wrong.append(f"{name} must be text, a whole number or a boolean")
         elif values is not None and str(value) not in values:
             wrong.append(f"{name} {value!r} is none of {', '.join(sorted(values))}")
-        attributes[name] = str(value)
-    return attributes
+        told[name] = str(value)
+    if len(wrong) > mistakes:
+        return ()
+    try:
+        wanted = catalogue.key(dimension, "us-east-1", told)
+    except DeclarationError as error:
+        wrong.append(f"{error}: prices differ by it")
+        return ()
+    if isinstance(problem := catalogue.query(wanted), str):
+        wrong.append(problem)
+    return wanted.attributes
 
 
 def discount_from(item: Mapping[str, Any], place: str) -> Discount:
@@ -245,6 +260,10 @@ def discount_from(item: Mapping[str, Any], place: str) -> Discount:
     percent = _number(item.get("percent", 0), wrong, "percent")
     if percent > 100:
         wrong.append(f"{percent} percent is more than everything")
+    if 0 < percent < 1:
+        wrong.append(
+            f"{percent} percent is less than one in a hundred; write 12 for twelve percent, not 0.12"
+        )
     _refuse(wrong, place)
     return Discount(dimension, service, percent)
 
@@ -492,10 +511,8 @@ class PriceBook:
 
     def _price(self, key: PriceKey) -> Price:
         row = catalogue.dimension(key.dimension)
-        best: Override | None = None
-        for override in self._overrides:
-            if override.applies(key) and (best is None or _rank(override) >= _rank(best)):
-                best = override
+        own = (override for override in self._overrides if override.applies(key))
+        best = max(own, key=lambda override: override.region != "*", default=None)
         if best is not None:
             return Price(
                 prices=Ladder.flat(best.unit_price),
@@ -653,10 +670,6 @@ def _concurrently(work: Callable[[_Job], None], jobs: Iterable[_Job], threads: i
         worker.join()
     if crashes:
         raise crashes[0]
-
-
-def _rank(override: Override) -> tuple[int, bool]:
-    return len(override.attributes), override.region != "*"
 
 
 def _plain(items: object) -> object:
