@@ -55,9 +55,11 @@ class Problems:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the cure for an unknown ``word``: the closest of ``known``, or all of them."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    # PROD is nearer to prod than to dev.
+    folded = {name.casefold(): name for name in reversed(names)}
+    close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     if close:
-        return f"did you mean {close[0]}?"
+        return f"did you mean {folded[close[0]]}?"
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return f"known are {', '.join(names[:20])}{more}"
 

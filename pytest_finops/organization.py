@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,8 @@ CALLS = (
 )
 #: How words of --finops-accounts name a unit or a tag.
 UNIT, TAG = "unit:", "tag:"
+#: So many accounts that are left out are named.
+SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,12 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """The active accounts, the management account's id, and what to tell people."""
+    """The active accounts, the management account's id, what to tell people; ``closed``: ids and names, and their state."""
 
     members: tuple[Member, ...]
     management: str | None
     said: tuple[str, ...]
+    closed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -87,11 +89,13 @@ def read(aws: Aws, login: Login, account_id: str, region: str, words: set[str]) 
     # AWS retires Status in favour of State.
     state = {str(a["Id"]): str(a.get("State") or a.get("Status") or "ACTIVE") for a in accounts}
     active = [account for account in accounts if state[str(account["Id"])] == "ACTIVE"]
-    closed = Counter(one for one in state.values() if one != "ACTIVE")
-    said = [
-        f"{number} {'account' if number == 1 else 'accounts'} of the organization left out: {name}"
-        for name, number in sorted(closed.items())
-    ]
+    closed = [account for account in accounts if state[str(account["Id"])] != "ACTIVE"]
+    said = []
+    for one in sorted({state[str(account["Id"])] for account in closed}):
+        names = [_called(account) for account in closed if state[str(account["Id"])] == one]
+        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        accounts_ = "account" if len(names) == 1 else "accounts"
+        said.append(f"{len(names)} {accounts_} of the organization left out: {one}: {shown}")
     where: dict[str, tuple[str, ...]] = {}
     try:
         where = _units(reader, active)
@@ -114,7 +118,26 @@ def read(aws: Aws, login: Login, account_id: str, region: str, words: set[str]) 
         members.append(
             Member(key, str(account.get("Name") or key), names[-1] if names else None, frozenset(known))
         )
-    return Organization(tuple(members), _management(reader), tuple(said))
+    shut = {
+        str(account[key]): state[str(account["Id"])]
+        for account in closed
+        for key in ("Name", "Id")
+        if key in account
+    }
+    return Organization(tuple(members), _management(reader), tuple(said), shut)
+
+
+def _called(account: Mapping[str, Any]) -> str:
+    key = str(account["Id"])
+    return f"{account['Name']} ({key})" if account.get("Name") else key
+
+
+def unit_words(path: str | None) -> set[str]:
+    """Return the words that name the unit of this path of unit names, and every unit above it."""
+    parts = path.split("/") if path else []
+    return {f"{UNIT}{'/'.join(parts[: n + 1])}" for n in range(len(parts))} | {
+        f"{UNIT}{part}" for part in parts
+    }
 
 
 def _units(reader: _Reader, accounts: list[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from .collector.pool import each
 from .config import names_targets, said_by
 from .documents import LINE, Problems, suggestion
 from .errors import CollectError, ConfigError
+from .organization import TAG, UNIT, unit_words
 from .resources import GLOBAL, Target
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Discovery:
     payer: str | None = None
     #: Whether the accounts are known: before an organization is asked, one stands for all of them.
     accounts_known: bool = True
+    #: Ids and names of accounts that the organization lists and nobody can audit, and their state.
+    closed: Mapping[str, str] = field(default_factory=dict)
 
 
 def discover(settings: Settings, aws: Aws, now: datetime) -> Discovery:
@@ -131,10 +134,10 @@ def discover(settings: Settings, aws: Aws, now: datetime) -> Discovery:
         lines = "\n".join(f"  {entrance.name}: {_advice(one.fault)}" for entrance, one in failed)
         what = f"{said_by(settings, 'accounts')} names an account that was not found, and these could not be entered"
         raise ConfigError(f"{what if found.logins else 'no account could be entered'}:\n{lines}")
-    _check_accounts(settings, words)
+    _check_accounts(settings, words, found.closed)
     # Where all wanted accounts were found, one that cannot be entered is not among them.
     found.failed = [one for entrance, one in failed if _wanted(settings, {one.name, *entrance.words})]
-    found.targets = unique_names(_narrowed(found.targets, settings))
+    found.targets = unique_names(_narrowed(found.targets, settings, words))
     if found.payer not in found.logins:
         found.payer = None
     return found
@@ -182,7 +185,7 @@ def _organization(settings: Settings, aws: Aws, found: Discovery) -> list[Entran
     words = {word.removeprefix("!") for word in settings.accounts}
     told = organization.read(aws, hub, account, endpoint_of(partition), words)
     found.said += told.said
-    found.payer = told.management
+    found.payer, found.closed = told.management, told.closed
     # Prices and the organization are asked as ourselves, once.
     found.auditor = hub
     listed = []
@@ -293,14 +296,28 @@ def _wanted(settings: Settings, words: set[str]) -> bool:
     return (not kept or bool(words & kept)) and not words & refused
 
 
-def _check_accounts(settings: Settings, known: Iterable[str]) -> None:
+def _check_accounts(
+    settings: Settings, known: Iterable[str], closed: Mapping[str, str] | None = None
+) -> None:
     problems = Problems()
-    words = set(known)
-    for name in (word.removeprefix("!") for word in settings.accounts):
-        if name not in words:
+    words, place = set(known), said_by(settings, "accounts")
+    for word in settings.accounts:
+        name = word.removeprefix("!")
+        prefix = next((one for one in (UNIT, TAG) if name.startswith(one)), None)
+        if name in words:
+            continue
+        if closed and name in closed:
+            # To leave out what is left out anyway is no mistake.
+            if name == word:
+                problems.add(place, f"account {name!r} is {closed[name]}: it cannot be audited; leave it out")
+        elif prefix and not any(one.startswith(prefix) for one in words):
             problems.add(
-                said_by(settings, "accounts"), f"there is no account {name!r}; {suggestion(name, words)}"
+                place,
+                f"no account here has a {prefix[:-1]}, as {name!r} wants it: units and tags are those of an organization, "
+                "read with --finops-org; name accounts by id or name",
             )
+        else:
+            problems.add(place, f"there is no account {name!r}; {suggestion(name, words)}")
     problems.raise_any()
 
 
@@ -337,12 +354,19 @@ def _check_regions(settings: Settings, partition: str, known: Iterable[str] = ()
     problems.raise_any()
 
 
-def _narrowed(targets: Iterable[Target], settings: Settings) -> list[Target]:
-    """Keep the regions of --finops-regions, and of an account's own list in finops.yaml.
+def _narrowed(targets: Iterable[Target], settings: Settings, words: Iterable[str]) -> list[Target]:
+    """Keep the regions of --finops-regions, and of an account's own list in finops.yaml; ``words`` call the accounts.
 
     :raises ConfigError: when nothing is left.
     """
     listed = list(targets)
+    if not listed:
+        names = sorted(word for word in words if not word.startswith((UNIT, TAG)))
+        more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+        raise ConfigError(
+            f"no target is left: {said_by(settings, 'accounts')} {','.join(settings.accounts)} leaves out every account "
+            f"(known are {', '.join(names[:20])}{more})"
+        )
     kept = []
     for target in listed:
         lists = [
@@ -433,7 +457,7 @@ def offline_targets(settings: Settings, now: datetime) -> Discovery:
         ]
     if not settings.org:
         _check_accounts(settings, words)
-    found.targets = unique_names(_narrowed(found.targets, settings))
+    found.targets = unique_names(_narrowed(found.targets, settings, words))
     configured = settings.regions or any(entry.get("regions") for entry in settings.account_entries)
     source = "the configured regions" if configured else "all regions that botocore knows"
     found.said.append(f"AWS was not asked, and no earlier discovery is kept: {source}")
@@ -504,7 +528,7 @@ def _left_out(targets: Iterable[Target], accounts: Container[str], settings: Set
     return lines
 
 
-def filter_targets(targets: Iterable[Target], settings: Settings, also: Iterable[str] = ()) -> list[Target]:
+def filter_targets(targets: Iterable[Target], settings: Settings, also: Collection[str] = ()) -> list[Target]:
     """Keep and name what the settings say (replays and the demo); ``also`` are names of accounts without targets.
 
     :raises ConfigError: when a name of the settings does not exist, a region is not among the targets, or nothing is left.
@@ -525,7 +549,7 @@ def filter_targets(targets: Iterable[Target], settings: Settings, also: Iterable
     return kept
 
 
-def _filtered(targets: Iterable[Target], settings: Settings, also: Iterable[str] = ()) -> list[Target]:
+def _filtered(targets: Iterable[Target], settings: Settings, also: Collection[str] = ()) -> list[Target]:
     listed = []
     for target in targets:
         unnamed = target.name in ("", target.account_id)
@@ -535,14 +559,18 @@ def _filtered(targets: Iterable[Target], settings: Settings, also: Iterable[str]
     kept = []
     for target in listed:
         name = configured_name(settings, target.account_id)
-        known = {target.account_id, target.name, *([name] if name else [])}
+        known = {target.account_id, target.name, *([name] if name else [])} | unit_words(
+            target.organizational_unit
+        )
         words |= known
         if _wanted(settings, known):
             kept.append(target)
     _check_accounts(settings, words)
     for partition in sorted({target.partition for target in kept}):
         _check_regions(settings, partition, {target.region for target in listed})
-    return _narrowed(kept, settings) if kept else kept
+    # Accounts that could not be entered have no targets, and are told by themselves.
+    alone = any(_wanted(settings, {name}) for name in also) or not listed
+    return _narrowed(kept, settings, words) if kept or not alone else kept
 
 
 def grouping(targets: Sequence[Target], asked: str | None) -> str:

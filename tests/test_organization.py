@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from finops_kit import NOW, audit, comparable, environment, write_checks
 
+from pytest_finops import config as layers
+from pytest_finops import targets
+from pytest_finops.collector.aws import Aws
+from pytest_finops.collector.guard import Guard
+from pytest_finops.collector.ledger import Ledger
+from pytest_finops.collector.limiter import Limiter
+from pytest_finops.collector.saved import Saved
+from pytest_finops.errors import ConfigError
 from pytest_finops.testing import Estate, Fault, ReplayEndpoint
 
 HUB, WEB, LAB, OLD, LOCKED = "111111111111", "222222222222", "333333333333", "444444444444", "555555555555"
@@ -100,7 +109,7 @@ def test_every_active_account_is_audited_by_name_and_unit(tmp_path: Path, paths:
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "By organizational unit" in page
     assert "Production/Shop" in page
-    assert "1 account of the organization left out: SUSPENDED" in output
+    assert f"1 account of the organization left out: SUSPENDED: old ({OLD})" in output
     assert "test_ebs_lost[web__b_-eu-west-1]" in output
     # The account where the credentials are is entered as it is; the others through the role.
     assert endpoint.count("sts", "assume_role") == 2
@@ -133,6 +142,40 @@ def test_an_unknown_unit_is_one_clear_error(tmp_path: Path) -> None:
     assert "'unit:Producton'" in output
     assert "unit:Production" in output
     assert endpoint.count("ec2", "describe_volumes") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("old", "--finops-accounts: account 'old' is SUSPENDED: it cannot be audited; leave it out"),
+        (f"{OLD},lab", f"--finops-accounts: account '{OLD}' is SUSPENDED: it cannot be audited; leave it out"),
+        ("tag:team=LAB", "there is no account 'tag:team=LAB'; did you mean tag:team=lab?"),
+        ("tag:team=WEB", "did you mean tag:team=web?"),
+        ("unit:SANDBOX", "did you mean unit:Sandbox?"),
+        ("lab,!lab", f"--finops-accounts lab,!lab leaves out every account (known are {HUB}, {WEB}, {LAB}, lab, payer, "),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_selected_is_told_with_its_reason(
+    tmp_path: Path, words: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ReplayEndpoint(organization()) as endpoint:
+        for name, value in environment(endpoint.url, tmp_path, AWS_ACCESS_KEY_ID=f"AKIA{HUB}").items():
+            monkeypatch.setenv(name, value)
+        settings = layers.resolve({"org": ROLE, "accounts": [words]}, {}, tmp_path)
+        stop = threading.Event()
+        aws = Aws(
+            run_id="t", guard=Guard(), ledger=Ledger(), limiter=Limiter(1.0, stop), stop=stop, threads=2
+        )
+        with pytest.raises(ConfigError) as caught:
+            targets.discover(settings, aws, NOW)
+
+    assert told in str(caught.value)
+
+
+def test_to_leave_out_a_suspended_account_is_no_mistake(tmp_path: Path) -> None:
+    _, output, document, _ = run(tmp_path, "--finops-accounts=!old,!lab")
+
+    assert set(audited(document)) == {"payer", "web <b>"}, output
 
 
 def test_one_account_that_refuses_is_loud_and_stops_nothing(tmp_path: Path) -> None:
@@ -236,5 +279,9 @@ def test_workers_and_replays_see_the_same_organization(tmp_path: Path) -> None:
     kept, told = comparable(replayed, replayed=True), comparable(one, replayed=True)
     # Which accounts AWS listed as closed is news of the live run alone.
     assert kept.pop("warnings") == []
-    assert told.pop("warnings") == ["1 account of the organization left out: SUSPENDED"]
+    assert told.pop("warnings") == [f"1 account of the organization left out: SUSPENDED: old ({OLD})"]
     assert kept == told, output
+    # The units that a replay knows can be named.
+    settings = layers.resolve({"inventory": "saved", "accounts": ["unit:Production"]}, {}, tmp_path)
+    saved = targets.replayed(Saved(tmp_path / "saved"), settings, NOW)
+    assert {target.name for target in saved.targets} == {"web <b>"}

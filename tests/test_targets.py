@@ -159,6 +159,25 @@ def test_a_replay_without_a_region_that_is_asked_for_says_so(tmp_path: Path) -> 
     assert [t.region for t in targets.filter_targets(listed, asked)] == ["global", "us-east-1"]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("prod,!prod", f"--finops-accounts prod,!prod leaves out every account (known are {PROD}, prod)"),
+        ("unit:Prod", "--finops-accounts: no account here has a unit, as 'unit:Prod' wants it"),
+        ("tag:env=prod", "--finops-accounts: no account here has a tag, as 'tag:env=prod' wants it"),
+        ("PROD", "--finops-accounts: there is no account 'PROD'; did you mean prod?"),
+    ],
+)
+def test_accounts_that_a_replay_cannot_keep_are_told_with_the_reason(
+    tmp_path: Path, words: str, told: str
+) -> None:
+    settings = layers.resolve({"accounts": [words]}, {}, tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        targets.filter_targets([Target(PROD, "us-east-1", "prod", now=NOW)], settings)
+
+    assert told in str(caught.value)
+
+
 def test_the_demo_refuses_a_region_that_it_does_not_have(tmp_path: Path) -> None:
     write_checks(tmp_path)
     status, output, document = audit(
