@@ -22,7 +22,8 @@ REASON = "no spend in the last 30 days (--finops-prune spend)"
 #: Accounts and regions that one page of Cost Explorer holds at least.
 ACCOUNTS_PER_PAGE = 100
 _DAYS = 30
-_CALL = ("ce", "get_cost_and_usage")
+#: The question that pruning asks.
+CALL = ("ce", "get_cost_and_usage")
 
 Place = tuple[str, str]
 
@@ -50,9 +51,9 @@ def queries(targets: Iterable[Target], payer: str | None, organization: bool) ->
 
 def predicted(asked: Sequence[Query]) -> PredictedCall:
     """Return what ``asked`` costs at most, and at least: each query is a page or more."""
-    pages, price = sum(query.pages for query in asked), operation(*_CALL).request_cost
+    pages, price = sum(query.pages for query in asked), operation(*CALL).request_cost
     return PredictedCall(
-        *_CALL, pages, pages, price * pages, "most", price * len(asked), "--finops-prune spend"
+        *CALL, pages, pages, price * pages, "most", price * len(asked), "--finops-prune spend"
     )
 
 
@@ -63,7 +64,7 @@ def unspent(
 
     A question that Cost Explorer does not answer prunes nothing.
     """
-    aws.guard.allow([_CALL])
+    aws.guard.allow([CALL])
     found: set[Place] = set()
     said: list[str] = []
     for query in asked:
@@ -101,7 +102,7 @@ def _spending(aws: Aws, login: Login, query: Query, now: datetime) -> set[Place]
     }
     found: set[Place] = set()
     answers = aws.pages(
-        login, query.asker, "us-east-1", *_CALL, params, tokens=("NextPageToken", "NextPageToken"), witness="ResultsByTime"
+        login, query.asker, "us-east-1", *CALL, params, tokens=("NextPageToken", "NextPageToken"), witness="ResultsByTime"
     )  # fmt: skip
     pages = list(islice(answers, query.pages))
     for answer, _ in pages:

@@ -346,6 +346,9 @@ class AuditRun:
         if self.settings.prune and self.saved is None and not self.worker and not self.settings.dry_run:
             self._prune(say)
         collector = self._collector(progress, spool)
+        if self.state is not None and self.state.resumed:
+            # Told here alone: the audit is that of one run without a break.
+            say(f"resumed: going on from the run that started at {self.state.started:%Y-%m-%d %H:%M} UTC")
         self.guard.allow(self.plan.calls)
         chooser = Details(self.plan, self.store, self.payer).chooser
         late = [cell for cell in self.plan.cells if cell[0] in self.plan.late]
@@ -778,12 +781,9 @@ class AuditRun:
                 key = (check.rule.id, target.account_id, target.region)
                 self.rows.setdefault(key, Row(rule_id=key[0], account_id=key[1], region=key[2]))
         for one in self.discovery.failed if self.discovery else ():
-            for rule_id in (
-                dict.fromkeys(check.rule.id for check in self.plan.checks if self.plan) if self.plan else ()
-            ):
-                row = Row(
-                    rule_id=rule_id, account_id=one.name, region=GLOBAL, outcome="error", reason=str(one.fault)
-                )  # fmt: skip
+            for check in self.plan.checks if self.plan else ():
+                blind = (one.service, one.operation, one.fault)
+                row = self.blind_row(check, Target(one.name, GLOBAL), [blind])
                 self.rows[row.key] = row
 
     def blind_spots(self) -> tuple[BlindSpot, ...]:

@@ -169,6 +169,9 @@ def test_checks_are_listed(tmp_path: Path) -> None:
 
 def test_the_policy_is_that_of_the_plan_and_needs_no_target(tmp_path: Path) -> None:
     printed = process(tmp_path, "iam-policy", "--", "-k", "ebs")
+    pruned = process(tmp_path, "iam-policy", "--part", "member", "--", "-k", "ebs", "--finops-prune=spend")
+    assert "ce:" not in printed.stdout
+    assert '"ce:GetCostAndUsage"' in pruned.stdout, pruned.stderr
     planned = process(tmp_path, "scan", "--demo", "--dry-run", "--output", "json", "--", "-k", "ebs")
     assert (printed.returncode, printed.stderr) == (0, "")
     assert planned.returncode == 0, planned.stderr

@@ -126,6 +126,13 @@ def test_an_account_that_cannot_be_entered_cannot_run_anything(tmp_path: Path) -
     assert "the account cannot be entered" in output
     assert "1 can run, 1 not known, 2 cannot" in output
 
+    (tmp_path / "finops.yaml").write_text(
+        f"expected_blind_spots: [{{account: '{OTHER}', owner: me, reason: policy, expires: 2099-01-01}}]\n"
+    )
+    status, output, _ = doctor(tmp_path, estate, roles=True)
+    assert status == 0, output
+    assert "0 cannot, 2 expected blind spots" in output
+
 
 def test_mistakes_are_told_as_usage_errors(tmp_path: Path) -> None:
     status, output, _ = doctor(tmp_path, volumes_estate(NOW), "--regions=us-east-9")

@@ -192,6 +192,21 @@ def test_one_account_that_refuses_is_loud_and_stops_nothing(tmp_path: Path) -> N
     assert document["complete"] is False
 
 
+def test_an_account_that_is_expected_to_refuse_is_a_skip(tmp_path: Path) -> None:
+    (tmp_path / "finops.yaml").write_text(
+        f"expected_blind_spots: [{{account: '{LOCKED}', owner: me, reason: vault, expires: 2099-01-01}}]\n"
+    )
+
+    status, output, document, _ = run(tmp_path, "--finops-max-waste=1000", estate=organization(locked=True))
+
+    assert status == 0, output
+    (row,) = [row for row in document["checks"] if row["account_id"] == LOCKED]
+    assert row["outcome"] == "skipped"
+    assert row["reason"].startswith("expected blind spot: sts.assume_role: AccessDenied")
+    assert [(spot["account_id"], spot["expected"]) for spot in document["blind_spots"]] == [(LOCKED, True)]
+    assert document["complete"] is True
+
+
 def test_units_that_cannot_be_read_are_said_unless_they_are_asked_for(tmp_path: Path) -> None:
     denied = [Fault("error", "organizations", "list_roots")]
 

@@ -157,6 +157,7 @@ def test_a_resumed_audit_equals_the_uninterrupted_one(
     assert len(again) == VOLUMES * 2 - len(there)
     assert listed == 16 - pages
     assert not (tmp_path / ".finops").exists()
+    assert "resumed: going on from the run that started at " in output
     usage = {call["operation"]: call for call in document["api_usage"]["calls"]}
     assert usage["get_metric_data"]["billable_units"] == VOLUMES * 2
     assert document["api_usage"]["predicted"] == reference["api_usage"]["predicted"]

@@ -21,6 +21,7 @@ from ..marks import CONSOLE
 from ..operations import operation
 from ..plan import Check, is_billable, planned_at
 from ..reports.text import block, safe
+from ..resources import GLOBAL, Target
 from ..run import RUN, AuditRun
 from .paths import names_checks, with_checks
 
@@ -86,9 +87,13 @@ def diagnose(run: AuditRun) -> list[Diagnosis]:
     collector.inventories(free, run.plan.needs, chooser)
     return [_of(run, probe, rule_id, account) for rule_id, account in _pairs(run)] + [
         Diagnosis(
-            rule_id, failed[0], failed[0], "cannot run", (f"{failed[1]} (the account cannot be entered)",)
+            rule_id,
+            one.name,
+            one.name,
+            "expected" if run.is_expected(Target(one.name, GLOBAL), one.service, one.fault) else "cannot run",
+            (f"{one.fault} (the account cannot be entered)",),
         )
-        for failed in ((one.name, one.fault) for one in run.discovery.failed)
+        for one in run.discovery.failed
         for rule_id in dict.fromkeys(check.rule.id for check in run.plan.checks)
     ]
 

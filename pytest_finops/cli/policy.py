@@ -26,6 +26,7 @@ class _Calls:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        from .. import prune
         from ..plan import planned_calls
         from ..plugin import SESSION
 
@@ -34,6 +35,8 @@ class _Calls:
         self.calls = planned_calls(
             session, cost_data=bool(session.config.getoption("finops_cost_data", False))
         )
+        if audit is not None and audit.settings.prune:
+            self.calls.append(prune.CALL)
 
 
 def of_part(calls: Sequence[tuple[str, str]], part: str, member_role: str) -> dict[str, Any]:
