@@ -495,7 +495,13 @@ class AuditRun:
                     cost=paid.cost, retried=paid.retried, throttled=paid.throttled, early=True,
                 )  # fmt: skip
         else:
-            self.state.agree(self._asked())
+            try:
+                self.state.agree(self._asked())
+            except ConfigError:
+                # It stays for who repeats its options; this run has nothing to go on from.
+                self.state.release()
+                self.state = None
+                raise
             self.state.restore(self.ledger, early=True)
         self.ledger.journal = self.state.journal
         return self.state

@@ -11,12 +11,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from finops_kit import ACCOUNT, NOW, REGIONS, audit, comparable, environment, volumes_estate, write_checks
 
+from pytest_finops.collector.state import RunState
+from pytest_finops.errors import ConfigError
 from pytest_finops.testing import Estate, Fault, ReplayEndpoint
 
 VOLUMES = 40
@@ -181,6 +184,11 @@ def test_another_selection_is_refused_with_every_difference(interrupted: Path) -
         assert status == 4, output
         assert "the interrupted run was another one" in output
         assert "rules: then only ebs-lost" in output
+        # What follows from that is left out, and nothing is left to finish with these options.
+        assert "  calls: " not in output
+        assert output.count("then only") == 2
+        assert "(other rules, targets); repeat its options" in output
+        assert "--finops-resume asks only for what is missing" not in output
         assert f"targets: then only {ACCOUNT}/eu-west-1" in output
         other = [arg for arg in RUN if "now" not in arg]
         status, output, _ = audit(
@@ -296,3 +304,60 @@ def test_a_run_that_was_refused_for_its_price_goes_on_with_a_higher_limit(tmp_pa
         assert started.count("ec2", "describe_volumes") == before
     assert document["complete"] is True
     assert not (tmp_path / ".finops").exists()
+
+
+SELECTION = {
+    "rules": ["a", "b"], "targets": ["1/r", "2/r"], "series": ["N M Sum"], "look-back in days": 14, "--finops-prune": "",
+    "calls": ['ce.get_cost_and_usage {"Filter": {"Dimensions": {}}}', "ec2.describe_volumes {}"], "clock": "t",
+    "--finops-save-inventory": "",
+}  # fmt: skip
+
+
+def state(folder: Path, run_id: str, **changes: Any) -> RunState:
+    return RunState.start(folder, run_id, datetime.now(UTC), NOW, {**SELECTION, **changes}, None)
+
+
+def test_calls_that_differ_are_told_by_their_names(tmp_path: Path) -> None:
+    begun = state(tmp_path, "one")
+    other = ['ce.get_cost_and_usage {"Filter": {"Not": {}}}', "ec2.describe_addresses {}"]
+    with pytest.raises(ConfigError) as caught:
+        begun.agree({**SELECTION, "calls": other})
+
+    assert str(caught.value).splitlines() == [
+        "--finops-resume: the interrupted run was another one (other calls); repeat its options, or start without "
+        "--finops-resume",
+        "  calls: then only ec2.describe_volumes; now only ec2.describe_addresses; with other parameters "
+        "ce.get_cost_and_usage",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "removed"),
+    [
+        ({"clock": "earlier", "calls": ['ce.get_cost_and_usage {"Filter": {"Not": {}}}']}, True),
+        ({"rules": ["a"], "targets": ["1/r"]}, True),
+        ({"rules": ["a", "c"]}, False),
+        ({"targets": ["3/r"]}, False),
+        ({"series": ["N M Average"]}, False),
+        ({"look-back in days": 30}, False),
+        ({"calls": ["ec2.describe_addresses {}"]}, False),
+    ],
+)
+def test_a_run_that_is_done_removes_what_it_covers(
+    tmp_path: Path, old: dict[str, Any], removed: bool
+) -> None:
+    state(tmp_path, "old", **old).release()
+    alive = state(tmp_path, "alive")
+
+    state(tmp_path, "new").remove()
+
+    left = {path.name for path in (tmp_path / ".finops").iterdir()}
+    assert left == {"alive"} | (set() if removed else {"old"})
+    alive.remove()
+    assert (tmp_path / ".finops").exists() is not removed
+
+
+def test_a_run_with_prune_does_not_cover_one_without(tmp_path: Path) -> None:
+    state(tmp_path, "old").release()
+    state(tmp_path, "new", **{"--finops-prune": "spend"}).remove()
+    assert (tmp_path / ".finops" / "old").exists()

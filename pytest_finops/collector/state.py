@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -115,24 +115,18 @@ class RunState:
         """
         then = json.loads(json.dumps(self.selection))
         now = json.loads(json.dumps(selection))
-        lines = []
-        for name in sorted({*then, *now}):
-            old, new = then.get(name), now.get(name)
-            if old == new:
-                continue
-            if isinstance(old, list) and isinstance(new, list):
-                gone = [str(one) for one in old if one not in new]
-                more = [str(one) for one in new if one not in old]
-                lines.append(
-                    f"  {name}: " + "; ".join(_listed(gone, "then only") + _listed(more, "now only"))
-                )
-            else:
-                lines.append(f"  {name}: then {old}, now {new}")
-        if lines:
-            raise ConfigError(
-                "--finops-resume: the interrupted run was another one; repeat its options, or start without --finops-resume\n"
-                + "\n".join(lines)
-            )
+        differ = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
+        if not differ:
+            return
+        # Other rules and targets ask otherwise: that says nothing more.
+        told = (
+            [name for name in differ if name not in _FOLLOWS] if {"rules", "targets"} & {*differ} else differ
+        )
+        lines = [f"  {name}: {_difference(name, then.get(name), now.get(name))}" for name in told]
+        raise ConfigError(
+            f"--finops-resume: the interrupted run was another one (other {', '.join(told)}); repeat its options, or start "
+            "without --finops-resume\n" + "\n".join(lines)
+        )
 
     def journal(self, **entry: Any) -> None:
         """Append one ledger entry."""
@@ -162,8 +156,14 @@ class RunState:
                 os.truncate(path, data.rfind(b"\n") + 1)
 
     def remove(self) -> None:
-        """The run is done: remove its folder (answers saved elsewhere stay)."""
+        """The run is done: remove its folder, and those of runs that asked nothing else (answers saved elsewhere stay)."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        for old in unfinished(self.folder.parent.parent):
+            lock = _locked(old)
+            if lock is not None:
+                if _covers(self.selection, _selection(old)):
+                    shutil.rmtree(old, ignore_errors=True)
+                os.close(lock)
         with suppress(OSError):
             self.folder.parent.rmdir()
         self.release()
@@ -212,6 +212,47 @@ def _durable(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(handle)
+
+
+def _selection(folder: Path) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads((folder / "run.json").read_text(encoding="utf-8"))["selection"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _covers(done: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
+    """Whether a run that is done has asked everything that an ``old`` one wanted to know."""
+    if old is None or done.get("--finops-prune") not in ("", old.get("--finops-prune")):
+        return False
+    days = "look-back in days"
+    return (done.get(days) or 0) >= (old.get(days) or 0) and all(
+        {*_names(name, old.get(name) or ())} <= {*_names(name, done.get(name) or ())}
+        for name in ("rules", "targets", *_FOLLOWS)
+    )
+
+
+#: What follows from rules and targets, and from what may be asked.
+_FOLLOWS = ("calls", "series")
+
+
+def _names(what: str, listed: Iterable[str]) -> list[str]:
+    """Return what people read of a list of the selection: of calls their names, whatever they are asked with."""
+    return list(dict.fromkeys(one.partition(" ")[0] if what == "calls" else one for one in listed))
+
+
+def _difference(name: str, old: Any, new: Any) -> str:
+    if not (isinstance(old, list) and isinstance(new, list)):
+        return f"then {old}, now {new}"
+    gone = _names(name, [one for one in old if one not in new])
+    more = _names(name, [one for one in new if one not in old])
+    both = [one for one in gone if one in more]
+    return "; ".join(
+        _listed([one for one in gone if one not in both], "then only")
+        + _listed([one for one in more if one not in both], "now only")
+        + _listed(both, "with other parameters")
+    )
 
 
 def _listed(names: Sequence[str], words: str) -> list[str]:
