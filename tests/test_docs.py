@@ -361,7 +361,7 @@ def test_the_test_of_a_teams_check_and_the_sample_estate(tmp_path: Path) -> None
     sample = shell.run("pytest --finops-demo checks/ --finops-report json:audit.json")
 
     assert done.returncode == 0, done.stdout
-    assert "1 passed" in done.stdout
+    assert "2 passed" in done.stdout
     audit = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
     assert {f["rule_id"] for f in audit["findings"]} == {"ebs-scratch-left", "ebs-oversized"}, sample.stdout
     assert audit["complete"]
