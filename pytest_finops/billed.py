@@ -19,6 +19,10 @@ EVEN, PENNIES = Decimal("0.1"), Decimal("0.01")
 #: What amortization shifts is more than this (USD): bills round amounts to ten digits.
 SAME = Decimal("0.000001")
 
+#: Key of the metadata: what the bill takes off the claims of a finding (USD a month).
+CUT = "cut_by_bill"
+#: How the evidence of a component without a ceiling begins, and ``net_basis`` where commitments are not known.
+OPEN = "not reconciled: "
 #: What ``net_basis`` says where the bill decides.
 NET_BASIS = "at most what was billed"
 
@@ -159,17 +163,21 @@ def _ceilings(bill: AccountBill, findings: Sequence[Finding]) -> dict[tuple[str,
 def _capped(finding: Finding, bill: AccountBill, ceilings: Mapping[tuple[str, str], Decimal]) -> Finding:
     said: dict[str, str] = {}
     parts = []
+    cut = ZERO
     for part in finding.components:
         place = finding.region, part.key
         billed, ceiling = bill.at(*place), ceilings.get(place)
         if billed is None or ceiling is None or part.saved is None:
-            said[part.key] = f"not reconciled: {bill.why_not(*place)}"
+            said[part.key] = f"{OPEN}{bill.why_not(*place)}"
             parts.append(part)
             continue
         cost = None if part.monthly_cost is None else min(part.monthly_cost, ceiling)
         parts.append(Component(part.key, cost, min(part.saved, ceiling)))
+        cut += part.saved - min(part.saved, ceiling)
         said[part.key] = _text(billed, ceiling, part.saved)
     net, metadata = finding.net_monthly_savings, finding.metadata
+    if cut:
+        metadata = {**metadata, CUT: cut}
     left = sum((part.saved for part in parts if part.saved is not None), ZERO)
     if net is not None and left < net and tuple(parts) != finding.components:
         earlier = metadata.get("net_basis")

@@ -238,25 +238,30 @@ class Commitments:
 
 
 def resource_bills(plan: Plan, store: Store) -> tuple[dict[str, AccountBill], list[str]]:
-    """Return what resources were billed, by account, where that was asked for, and what people must know of the rest."""
+    """Return what resources were billed, by account, where that was asked for, and what people must know of all bills."""
     found: dict[str, AccountBill] = {}
-    warnings = []
+    warnings: dict[tuple[str, str], str] = {}
     for declaration, target in plan.cells:
-        if not _tells_resources(declaration):
+        if not declaration.beside or not is_billable(declaration):
             continue
-        cell = store.cell(declaration, target)
-        missing = ""
+        cell, account = store.cell(declaration, target), target.account_id
+        missing = cure = ""
         if fault := cell.fault or cell.cut:
-            missing = f"{declaration.call}: {fault}"
-            cure = _cure(fault)
+            missing, cure = f"{declaration.call}: {fault}", _cure(declaration, fault)
         elif cell.partial:
             missing = f"{declaration.call}: only the first {pages_at_most(declaration)} pages were read"
             cure = "audit fewer resources of the account at a time"
+        if _tells_resources(declaration):
+            found[account] = AccountBill.of(cell.rows, missing)
+            lacking = "what resources were billed caps no saving there"
+        else:
+            cure = (
+                cure if cell.fault or cell.cut else "what it really paid for a unit is not taken into account"
+            )
+            lacking = "its savings are net by list prices and by the commitments that were read, not by last month's bill"
         if missing:
-            account = target.account_id
-            warnings.append(f"{account}: what resources were billed caps no saving there: {missing}; {cure}")
-        found[target.account_id] = AccountBill.of(cell.rows, missing)
-    return found, warnings
+            warnings.setdefault((account, lacking), f"{account}: {lacking}: {missing}; {cure}")
+    return found, list(warnings.values())
 
 
 def _tells_resources(declaration: Inventory) -> bool:
@@ -264,13 +269,14 @@ def _tells_resources(declaration: Inventory) -> bool:
     return bool(declaration.beside) and is_billable(declaration) and declaration.row_type() is ResourceBill
 
 
-def _cure(fault: Fault) -> str:
-    """Return what to do where bills of resources are not answered."""
+def _cure(declaration: Inventory, fault: Fault) -> str:
+    """Return what to do where a bill is not answered."""
     if fault.kind == "denied":
-        return "allow ce:GetCostAndUsageWithResources, or do without the cap"
+        action = "".join(word.capitalize() for word in declaration.operation.split("_"))
+        return f"allow {declaration.service}:{action}, or do without {'the cap' if _tells_resources(declaration) else 'it'}"
     if fault.kind == "missing":
         return "save the inventory with --finops-cost-data"
-    if fault.kind in ("unavailable", "failed"):
+    if fault.kind in ("unavailable", "failed") and _tells_resources(declaration):
         return (
             "in the Cost Management preferences of the payer, switch on resource-level data at daily granularity "
             "for these services; AWS has it two days later"

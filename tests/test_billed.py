@@ -327,6 +327,7 @@ def test_an_audit_caps_what_it_finds_and_says_how(tmp_path: Path) -> None:
     assert document["totals"]["gross"] == "12.80"
     assert document["api_usage"]["actual_cost"] == "0.01"
     assert document["warnings"] == []
+    assert "what was billed takes $1.53 a month off 1 finding\n" in output
     first = next(one for one in document["findings"] if one["resource_id"] == "vol-1-us-east-1")
     lines = [line["amount"] for line in first["price_lines"]]
     assert [D(amount) for amount in lines] == [D("6.40")]
@@ -437,6 +438,7 @@ def test_a_bill_that_cannot_be_read_is_a_warning_and_no_zero(tmp_path: Path, fau
     assert cure in warning
     texts = [text for one in document["findings"] for text in one["evidence"][BILLED].values()]
     assert len(texts) == 2
+    assert "2 of 2 findings are not reconciled with what was billed:" in " ".join(output.split())
     assert all(text.startswith(f"not reconciled: {CALL}: ") for text in texts)
 
 

@@ -690,6 +690,8 @@ def test_the_dry_run_names_the_calls_and_a_refusal_is_no_blind_spot(tmp_path: Pa
     assert {f["net_monthly_savings"] for f in document["findings"]} == {None}
     assert document["totals"]["net"] is None
     assert "AccessDeniedException" in document["findings"][0]["metadata"]["net_basis"]
+    said = "2 of 2 findings are not reconciled with commitments, so that there is no sum after them: savingsplans."
+    assert said in " ".join(output.split())
 
 
 def test_a_member_of_an_organization_is_reconciled_only_with_all_of_it(tmp_path: Path) -> None:
@@ -815,7 +817,10 @@ def test_a_bill_that_is_not_whole_or_not_clear_is_no_coverage(tmp_path: Path) ->
 
     denied = [Fault("error", "ce", "get_cost_and_usage", code="AccessDeniedException")]
     status, output, document, _ = run(tmp_path, accounts(), "--finops-cost-data", faults=denied)
-    # Without a bill the reservations that the account shows stand in.
+    # Without a bill the reservations that the account shows stand in, and that is said once.
+    said = [text for text in document["warnings"] if "not by last month's bill" in text]
+    assert len(said) == 1, document["warnings"]
+    assert said[0].endswith("; allow ce:GetCostAndUsage, or do without it")
     assert [f["net_monthly_savings"] for f in document["findings"]] == ["70.08", "0.00"], output
     assert (status, document["complete"]) == (1, True)
 

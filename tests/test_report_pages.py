@@ -16,7 +16,8 @@ from browser_kit import Page, browser
 
 from pytest_finops import overlaps, priorities, reports, totals
 from pytest_finops.audit import Account, Audit
-from pytest_finops.findings import Finding, cents, finding_id
+from pytest_finops.billed import CUT
+from pytest_finops.findings import BILLED, Finding, cents, finding_id
 from pytest_finops.reports import terminal, text
 from pytest_finops.reports.view import HELD, LEADING, view
 
@@ -171,6 +172,27 @@ def test_a_page_holds_no_more_than_browsers_like() -> None:
     beyond = re.findall(r"<p>([\d,]+) more of lower priority", made)
     assert sum(int(number.replace(",", "")) for number in beyond) == 5000 - HELD
     assert len(made) < 10_000_000
+
+
+def test_what_is_not_reconciled_and_what_a_bill_took_off_is_said_everywhere() -> None:
+    sample = sample_audit()
+    one, two, three, *rest = (
+        replace(f, status="new", net_monthly_savings=f.estimated_monthly_savings) for f in sample.findings
+    )
+    one = replace(one, evidence={BILLED: {"ebs:vol-1": "caps 6.40"}}, metadata={CUT: Decimal("1.536")})
+    two = replace(two, evidence={BILLED: {"ebs:vol-2": "not reconciled: the bill does not name it"}})
+    basis = {"net_basis": "not reconciled: ec2.describe_reserved_instances: AccessDenied"}
+    three = replace(three, net_monthly_savings=None, metadata=basis)
+    audit = with_findings(sample, [one, two, three, *rest])
+    bill = "what was billed takes $1.54 a month off 1 finding; 1 of 2 findings is not reconciled with what was billed: the bill does not name it (1)"
+    assert view(audit).caveats[0] == bill
+    assert "no sum after them: ec2.describe_reserved_instances: AccessDenied (1)" in view(audit).caveats[1]
+    for format_name in ("markdown", "html"):
+        page = reports.render(audit, format_name)
+        assert all(caveat in page for caveat in view(audit).caveats)
+    said = " ".join(" ".join(terminal.summary_lines(audit)).split())
+    assert all(caveat in said for caveat in view(audit).caveats)
+    assert view(sample).caveats == ()
 
 
 def test_no_finding_still_says_what_was_looked_at() -> None:

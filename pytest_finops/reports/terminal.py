@@ -182,7 +182,7 @@ def _unseen(shown: View, width: int) -> list[str]:
 
 def _warnings(shown: View, width: int) -> list[str]:
     """Say in whole sentences what whoever reads the sums should know."""
-    said = shown.audit.warnings
+    said = (*shown.caveats, *shown.audit.warnings)
     if not said:
         return []
     made = ["", "  Notes:"]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ..audit import Accepted, ApiCalls, Audit, BlindSpot, Outcome, PriceUsage, RuleTally
-from ..findings import Finding, Note, Phase, PriceLine, cents
+from ..billed import CUT, OPEN
+from ..findings import BILLED, Finding, Note, Phase, PriceLine, cents
 from ..priorities import PHASES, worth
 from ..totals import committed
-from .text import resource_name
+from .text import count, money, resource_name
 
 #: How many decisions of a phase lead the report; the smaller ones are one line.
 LEADING: Mapping[Phase, int] = {"quick_win": 6, "plan": 5, "strategic": 4}
@@ -23,7 +24,10 @@ HELD = 2000
 LONGEST = 25
 #: What a phase means to who has to act.
 MEANING: Mapping[Phase, tuple[str, str]] = {
-    "quick_win": ("Quick wins", "little effort, no restart, certain"),
+    "quick_win": (
+        "Quick wins",
+        "little effort, no restart, high confidence; see the risk: a deletion may have no way back",
+    ),
     "plan": ("To plan", "needs a restart, a closer look, or a maintenance window"),
     "strategic": ("Strategic", "commitments, architecture, high effort"),
 }
@@ -226,6 +230,7 @@ class View:
     call_count: int
     throttled: int
     retried: int
+    caveats: tuple[str, ...] = ()
     evaluated: int = 0
 
 
@@ -308,8 +313,43 @@ def view(audit: Audit) -> View:
         call_count=sum(call.calls for call in audit.api_usage.calls),
         throttled=sum(call.throttled for call in audit.api_usage.calls),
         retried=sum(call.retried for call in audit.api_usage.calls),
+        caveats=_caveats(audit),
         evaluated=sum(rule.evaluated for rule in audit.rules),
     )
+
+
+def _caveats(audit: Audit) -> tuple[str, ...]:
+    """Return a line on what bills took off or left open, and one on what is not reconciled with commitments."""
+    live = [finding for finding in audit.findings if finding.status != "accepted"]
+    asked = [one for one in live if isinstance(one.evidence.get(BILLED), Mapping)]
+    cuts = [Decimal(str(one.metadata[CUT])) for one in asked if CUT in one.metadata]
+    bills = [str(text) for one in asked for text in one.evidence[BILLED].values()]
+    unbilled = sum(any(str(text).startswith(OPEN) for text in one.evidence[BILLED].values()) for one in asked)
+    said = []
+    if cuts:
+        total = money(sum(map(cents, cuts), Decimal(0)))
+        said.append(f"what was billed takes {total} a month off {count(len(cuts), 'finding')}")
+    if unbilled:
+        said.append(
+            f"{unbilled:,} of {count(len(asked), 'finding')} {'is' if unbilled == 1 else 'are'} not reconciled with "
+            f"what was billed: {_reasons(bills)}"
+        )
+    made = ["; ".join(said)] if said else []
+    priced = [one for one in live if one.estimated_monthly_savings is not None]
+    bases = [str(one.metadata.get("net_basis", "")) for one in priced if one.net_monthly_savings is None]
+    if unknown := [basis for basis in bases if basis.startswith(OPEN)]:
+        made.append(
+            f"{len(unknown):,} of {count(len(priced), 'finding')} {'is' if len(unknown) == 1 else 'are'} not reconciled "
+            f"with commitments{', so that there is no sum after them' if audit.totals.net is None else ''}: {_reasons(unknown)}"
+        )
+    return tuple(made)
+
+
+def _reasons(texts: Iterable[str]) -> str:
+    """Return the most frequent reasons why something is not reconciled."""
+    found = Counter(text.removeprefix(OPEN) for text in texts if text.startswith(OPEN))
+    named = [f"{reason} ({number:,})" for reason, number in found.most_common(3)]
+    return ", ".join([*named, *([f"{count(len(found) - 3, 'other reason')}"] if len(found) > 3 else [])])
 
 
 def _units(audit: Audit) -> list[Chart]:
