@@ -274,7 +274,7 @@ def _cure(declaration: Inventory, fault: Fault) -> str:
     if fault.kind == "denied":
         action = "".join(word.capitalize() for word in declaration.operation.split("_"))
         return f"allow {declaration.service}:{action}, or do without {'the cap' if _tells_resources(declaration) else 'it'}"
-    if fault.kind == "missing":
+    if fault.code == "NotSaved":
         return "save the inventory with --finops-cost-data"
     if fault.kind in ("unavailable", "failed") and _tells_resources(declaration):
         return (

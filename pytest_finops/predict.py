@@ -36,10 +36,16 @@ def measured(
     ``prices`` is what is asked outside the plan. ``sure`` are the plan and the series of a run that prunes as much as it
     can, where pruning, which is billed, is still to come.
     """
-    calls = [
-        PredictedCall(c.service, c.operation, c.calls, c.billable_units, c.cost) for c in made if c.calls
-    ]
     surely_planned, surely_asked = sure or (plan, series)
+    certain = set(surely_planned.cells) if sure else ()
+    spare = {(cell[0].service, cell[0].operation) for cell in plan.cells if sure and cell not in certain}
+    calls = [
+        PredictedCall(
+            c.service, c.operation, c.calls, c.billable_units, c.cost,
+            "most" if (c.service, c.operation) in spare else "exact", c.cost,
+        )
+        for c in made if c.calls
+    ]  # fmt: skip
     least = _requests_to_come(surely_planned, store, chooser)
     for declaration, sent in _requests_to_come(plan, store, chooser).items():
         facts = operation(declaration.service, declaration.operation)

@@ -432,9 +432,14 @@ class AuditRun:
     def _afford(self, made: Prediction) -> None:
         limit = self.settings.max_api_cost
         if made.upper > limit:
+            ways = ["raise the limit", "narrow the selection"]
+            ways += ["use --finops-skip-metrics"] if made.metrics else []
+            # Without a purpose it was asked, and paid: pruning.
+            asks = any(call.service == "ce" and call.purpose for call in made.calls)
+            ways += ["leave out --finops-cost-data"] if asks else []
             raise ConfigError(
                 f"--finops-max-api-cost {limit}: this run would cost up to {made.upper} USD ({prediction_line(made)}); "
-                "raise the limit, narrow the selection, or use --finops-skip-metrics"
+                f"{', '.join(ways[:-1])}, or {ways[-1]}"
             )
 
     def window(self) -> tuple[datetime, datetime]:
@@ -881,7 +886,7 @@ class AuditRun:
     def _reconciled(self, found: list[Finding]) -> list[Finding]:
         """Return the findings with what reservations, Savings Plans and their bills leave of their savings."""
         settings, discovery = self.settings, self.discovery
-        if self.plan is None or not self.collected or discovery is None:
+        if self.plan is None or not self.collected or discovery is None or self.refused:
             return found
         whole = bool(settings.org) and not (settings.accounts or settings.shard or discovery.failed)
         accounts = frozenset(target.account_id for target in self.targets) if whole else None

@@ -114,6 +114,8 @@ def test_every_active_account_is_audited_by_name_and_unit(tmp_path: Path, paths:
     # The account where the credentials are is entered as it is; the others through the role.
     assert endpoint.count("sts", "assume_role") == 2
     assert (endpoint.count("organizations", "list_accounts_for_parent") > 0) is not paths
+    sent = {(c["service"], c["operation"]): c["calls"] for c in document["api_usage"]["calls"]}
+    assert sent["sts", "assume_role"] == endpoint.count("sts", "assume_role") > 0
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from finops_kit import ACCOUNT, NOW, audit, environment, volumes_estate, write_c
 
 import pytest_finops as finops
 from pytest_finops import predict
+from pytest_finops.audit import ApiCalls
 from pytest_finops.collector.store import Store
 from pytest_finops.declare import Inventory, declaration_of
 from pytest_finops.plan import Plan
@@ -122,6 +124,10 @@ def test_a_dear_run_is_refused_before_it_pays(tmp_path: Path) -> None:
     assert "the run was refused: --finops-max-api-cost 0.04" in document["gate"]["reasons"][0]
     assert "avings" not in output
     assert "gate: holds" not in output
+    # Advice of what this run is: it asks for no metric, and replays nothing.
+    assert "narrow the selection, or leave out --finops-cost-data" in output
+    assert "NotCollected" not in output
+    assert document["warnings"] == []
 
 
 def test_a_billable_call_per_resource_is_counted_from_the_free_ones(tmp_path: Path) -> None:
@@ -323,9 +329,17 @@ def planned(*inventories: Any, places: list[Target] = PLACES) -> Plan:
     return Plan(cells=[(one, place) for one in declared for place in places if isinstance(one, Inventory)])
 
 
-def dry(plan: Plan, sure: Plan | None = None) -> Prediction:
+def dry(plan: Plan, sure: Plan | None = None, asked: Sequence[ApiCalls] = ()) -> Prediction:
     return predict.measured(
-        plan, Store(), [], {}, (NOW, NOW), PLACES, lambda *_: lambda _: True, [], (sure, {}) if sure else None
+        plan,
+        Store(),
+        asked,
+        {},
+        (NOW, NOW),
+        PLACES,
+        lambda *_: lambda _: True,
+        [],
+        (sure, {}) if sure else None,
     )
 
 
@@ -336,8 +350,10 @@ def test_the_least_is_a_page_of_every_question() -> None:
 
 
 def test_what_pruning_may_leave_out_is_not_in_the_least() -> None:
-    made = dry(planned(bills), sure=planned(bills, places=PLACES[:1]))
+    asked = [ApiCalls(service="organizations", operation="list_organizational_units_for_parent", calls=3)]
+    made = dry(planned(bills, units), sure=planned(bills, places=PLACES[:1]), asked=asked)
 
+    assert [(call.service, call.bound) for call in made.calls] == [("ce", "most"), ("organizations", "most")]
     assert (made.lower, made.upper, made.exact) == (Decimal("0.01"), Decimal("0.15"), False)
 
 

@@ -514,7 +514,7 @@ class _AssumeRole:
     source: Login
 
     def assume_role(self, **params: Any) -> Any:
-        """Send AssumeRole."""
+        """Send AssumeRole; answered or refused, it is one of the run's requests."""
         acting = self.aws._acting
         before = acting.credentials
         try:
@@ -522,6 +522,7 @@ class _AssumeRole:
             return self.aws.client(self.source, "sts", region).assume_role(**params)
         finally:
             acting.credentials = before
+            self.aws.ledger.record("sts", "assume_role")
 
 
 #: Settings of a profile that say who acts and where, and nothing of how a client behaves.
