@@ -134,6 +134,10 @@ class AuditSession:
         if self.controller and (settings.dry_run or settings.estimate_cost):
             config.option.dist = "no"
             config.option.tx = []
+            # Where xdist was configured first, it stands ready already.
+            workers = config.pluginmanager.get_plugin("dsession")
+            if workers is not None:
+                config.pluginmanager.unregister(workers)
             self.controller = False
 
     def _added_reports(self, given: dict[str, Any]) -> list[options.ReportRequest]:

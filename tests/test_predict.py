@@ -230,7 +230,8 @@ def estimate(folder: Path, *args: str) -> tuple[int, str, dict[str, Any]]:
 
 
 def test_a_quiet_run_shows_its_prediction_and_says_which_report_it_does_not_write(tmp_path: Path) -> None:
-    status, output, _ = estimate(tmp_path, "-q", "--finops-report=html:x.html")
+    # Workers would have nothing to do, and are not started.
+    status, output, _ = estimate(tmp_path, "-q", "-n", "2", "--finops-report=html:x.html")
 
     assert status == 0, output
     assert "ec2.describe_volumes" in output
