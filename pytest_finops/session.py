@@ -1051,6 +1051,9 @@ class AuditSession:
         run.audit = audit
         session.exitstatus = audit.exit_status
         self._ending = closing_line(audit.gate, audit.complete)
+        if run.spare:
+            # Nothing was found where nothing was looked at.
+            self._ending += f"; shard {self.settings.shard} holds no account"
         self._write(audit)
         # A run that looked at nothing knows nothing.
         if self.settings.baseline and self.settings.update_baseline and not run.refused:

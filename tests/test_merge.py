@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -408,6 +409,24 @@ def run(tmp_path: Path) -> Callable[..., tuple[int, str, dict[str, Any]]]:
     return one
 
 
+def test_json_that_nobody_asked_for_goes_to_a_pipe_and_not_to_a_terminal(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text(as_json.render(shard_of(1, 1).audit), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest_finops.cli.main", "merge", str(tmp_path / "one.json")]
+
+    piped = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    master, slave = pty.openpty()
+    with os.fdopen(master, "rb", buffering=0), os.fdopen(slave, "wb", buffering=0) as terminal:
+        shown = subprocess.run(
+            command, stdout=terminal, stderr=subprocess.PIPE, text=True, check=True, timeout=60
+        )
+        terminal.write(b"end")
+        assert os.read(master, 100) == b"end"
+
+    assert json.loads(piped.stdout)["findings"] == []
+    assert "no report is written: add --output json --file FILE" in shown.stderr
+    assert shown.stderr.splitlines()[1:] == piped.stderr.splitlines()
+
+
 def test_shards_merge_to_the_whole(run: Callable[..., Any], tmp_path: Path) -> None:
     status, output, whole = run("whole")
     assert (status, whole["complete"]) == (1, False), output
@@ -421,6 +440,7 @@ def test_shards_merge_to_the_whole(run: Callable[..., Any], tmp_path: Path) -> N
         assert (CLOSED in blind) == (number == 4), output
         assert part["account_ids"] == ACCOUNTS[number - 1 : number], output
         assert (status, part["complete"]) == (expected, expected == 0), output
+        assert output.splitlines()[-1].endswith("; shard 5/5 holds no account") == (number == 5), output
     done = subprocess.run(
         [sys.executable, "-m", "pytest_finops.cli.main", "merge", *(f"shard-{n}.json" for n in (3, 1, 5, 2, 4)),
          "--output", "json", "--file", "merged.json", "--output", "markdown"],

@@ -231,7 +231,7 @@ def report(audit: Path, format_: str, file: Path | None) -> None:
     "--output",
     multiple=True,
     type=_FORMAT,
-    help="Report format (repeatable; default: json)",
+    help="Report format (repeatable; default: json, unless standard output is a terminal)",
     metavar="FORMAT",
 )
 @click.option(
@@ -254,10 +254,14 @@ def merge(
     from ..merge import Part
     from ..merge import merge as merged
 
-    to_files, to_stdout = _reports((), output or ("json",), file)
+    # Thousands of lines of JSON tell nobody anything on a terminal.
+    unsaid = not output and not file and sys.stdout.isatty()
+    to_files, to_stdout = _reports((), () if unsaid else output or ("json",), file)
     whole = merged([Part(str(path), _load(path)) for path in audits])
     for asked in (*to_files, *(ReportRequest(name) for name in to_stdout)):
         reports.write(whole, asked.format, asked.path)
+    if unsaid:
+        click.echo("no report is written: add --output json --file FILE, or --output markdown", err=True)
     for warning in whole.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(closing_line(whole.gate, whole.complete), err=True)
