@@ -254,6 +254,15 @@ def test_the_ci_job_runs_the_shipped_checks_and_the_teams(shell: Shell) -> None:
     }  # fmt: skip
 
 
+def test_the_commands_of_prices_run(shell: Shell) -> None:
+    shown, cached = [shell.run(line) for line in shell_lines(DOCS / "prices.md")]
+
+    assert shown.returncode == cached.returncode == 0, shown.stderr + cached.stderr
+    assert "0.088 USD per GB-Mo" in shown.stdout
+    assert "asked as AmazonEC2: " in shown.stdout
+    assert "0 prices in " in cached.stdout
+
+
 def test_the_example_configuration_has_no_mistakes(shell: Shell) -> None:
     (text,) = blocks(DOCS / "configuration.md").values()
     (shell.folder / "finops.yaml").write_text(text, encoding="utf-8")

@@ -204,7 +204,9 @@ def page(found: Sequence[Comparison], snapshot: Snapshot | None = None) -> str:
 _HOW = """\
 ## Where a price comes from
 
-1. `prices.overrides` and `prices.discounts` of `finops.yaml`: your contract.
+1. `prices.overrides` of `finops.yaml`: your contract. An entry for the region comes before one for all regions; no discount
+   applies to it. `prices.discounts` take their percentage off what 2 to 5 find; of those that fit, one holds alone: that of the
+   dimension, else of the longest prefix of dimensions (`ec2.`), else of the service ([example](configuration.md)).
 2. A live price of the last 7 days in the disk cache (`finops-playbook prices cache`).
 3. GetProducts, asked once with the auditor's own credentials, at the nearest Price List endpoint; free of charge.
    A missing `pricing:GetProducts` fails no audit: the report says so once.
@@ -218,6 +220,20 @@ whatever the snapshot says. GovCloud is priced by the commercial endpoint; China
 
 An hourly price counts 730 hours a month. Tiers are kept: the cost of a quantity climbs the ladder, a saving is worth
 its last units, and always-free allowances of an account save nothing. Nothing is rounded before the report.
+
+## Ask and check
+
+```bash
+finops-playbook prices show ebs.storage@eu-west-1,volume_type=gp3 --prices offline
+finops-playbook prices cache
+```
+
+- `prices show DIMENSION@REGION[,NAME=VALUE...]` prints a price as an audit would take it, its source and date, and what AWS is
+  asked for it. The status is 1 if it is not known.
+- `prices verify --cost-data` compares a closed month of your bill with our prices, usage type by usage type: *agree* (within
+  0.5 %), *disagree* (status 1), *no price*. Only undiscounted usage on demand is compared. It asks Cost Explorer two
+  questions or more at 0.01 USD (`ce:GetCostAndUsage`); `--save-bill FILE` keeps the answers, `--bill FILE` compares them again.
+- `prices cache` lists what earlier runs asked AWS, with its age; `--clear` forgets it.
 
 ## What is left after commitments: `net_monthly_savings`
 
