@@ -619,10 +619,13 @@ class AuditSession:
             return  # no account of this shard could be entered: there are no answers to read
         live = not self.worker and run.saved is None
         if live:
-            roots = sum(1 for declaration, _ in run.plan.cells if not declaration.per)
+            dry = run.settings.dry_run
+            planned = (run.sure_plan() or run.plan).cells
+            roots = sum(1 for one, _ in planned if not (one.per or (dry and plan.is_billable(one))))
+            paid = f"billable ones for at most {run.settings.max_api_cost} USD (--finops-max-api-cost)"
             self._say(
                 f"this run: at least {roots + run.ledger.total_calls:,} calls over {count(len(run.targets), 'target')}, "
-                f"billable ones for at most {run.settings.max_api_cost} USD (--finops-max-api-cost)"
+                f"{'none of them billable' if dry else paid}"
             )
         begun = time.monotonic()
         with usage_errors():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -80,6 +81,11 @@ def test_pages_of_cost_explorer_are_an_upper_bound(tmp_path: Path) -> None:
     status, output, dry, endpoint = run(tmp_path, "--finops-cost-data", "--finops-dry-run")
     assert status == 0, output
     assert endpoint.count("ce", "get_cost_and_usage") == 0
+    begun, ended = (re.search(rf"{word} ([0-9]+) calls", output) for word in ("at least", "collected:"))
+    assert begun
+    assert ended
+    assert int(begun[1]) <= int(ended[1])
+    assert "none of them billable" in output
     # Beside volumes, what they were billed is asked for too, five pages at most.
     assert dry["predicted"] == {"lower": "0.02", "upper": "0.1", "exact": False}
     asked = [call for call in dry["calls"] if call["service"] == "ce"]
