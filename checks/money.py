@@ -25,7 +25,7 @@ def missing(lines: Iterable[PriceLine]) -> str:
     """Return why no saving is known, naming the first line without a price."""
     for line in lines:
         if line.amount is None:
-            return f"no price for {line.dimension} in {line.region}" + (
-                f" ({line.note})" if line.note else ""
-            )
+            told = [line.which, "" if line.note in line.which else line.note]
+            more = "; ".join(part for part in told if part)
+            return f"no price for {line.dimension} in {line.region}" + (f" ({more})" if more else "")
     return ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_finops import Component, PriceLine
 
-from . import rightsizing
+from . import money, rightsizing
 
 GIB = Decimal(1024**3)
 
@@ -197,7 +197,7 @@ class Judge:
             )
             for line in (*current, crossing):
                 if line.amount is None:
-                    self._findings.not_evaluated(resource, f"no price for {line.dimension} in {line.region}")
+                    self._findings.not_evaluated(resource, money.missing([line]))
                     return
             costs = sum((line.amount for line in current if line.amount is not None), Decimal(0))
             if crossing.amount is None or costs <= crossing.amount:

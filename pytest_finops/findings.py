@@ -66,6 +66,11 @@ class PriceLine:
         """Unrounded USD a month, or None if no price is known."""
         return None if self.unit_price is None else self.quantity * self.unit_price
 
+    @property
+    def which(self) -> str:
+        """Which price of the dimension it is, for people: ``instance_type m5.large, operation RunInstances``."""
+        return ", ".join(f"{name} {value}" for name, value in self.attributes)
+
 
 @dataclass(frozen=True, slots=True)
 class Component:

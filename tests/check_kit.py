@@ -71,7 +71,7 @@ class Prices:
         return PriceLine(
             dimension=dimension, region=resource.region, quantity=Decimal(quantity), unit="",
             unit_price=None if price is None else Decimal(price), source="unknown" if price is None else "live",
-            component=component, note=note,
+            component=component, note=note, attributes=tuple((name, str(attributes[name])) for name in sorted(attributes)),
         )  # fmt: skip
 
 

@@ -173,7 +173,9 @@ def test_low_cpu_without_a_price_is_a_finding_without_savings() -> None:
     found = judge(instance(), prices=Prices({}))
     assert found.savings == {"i-1": None}
     unknown = judge(instance("m4.large"), prices=Prices({}))
-    assert unknown.unknown == {"i-1": "no price for ec2.instance in us-east-1 (m4.large)"}
+    assert unknown.unknown == {
+        "i-1": "no price for ec2.instance in us-east-1 (instance_type m4.large, operation RunInstances, tenancy default)"
+    }
 
 
 def test_types_of_another_account_do_not_count() -> None:
@@ -204,7 +206,9 @@ def test_old_generation_without_a_successor_of_its_size_is_a_note() -> None:
 
 def test_old_generation_needs_a_price() -> None:
     found = renew(instance("m4.large"), prices=Prices({}))
-    assert found.unknown == {"i-1": "no price for ec2.instance in us-east-1 (m4.large)"}
+    assert found.unknown == {
+        "i-1": "no price for ec2.instance in us-east-1 (instance_type m4.large, operation RunInstances, tenancy default)"
+    }
 
 
 @pytest.mark.parametrize(

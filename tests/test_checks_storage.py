@@ -66,7 +66,7 @@ def test_gp2_names_its_target() -> None:
 
 def test_gp2_without_a_price_is_not_evaluated() -> None:
     found = convert(volume(), prices=Prices({("ebs.storage", "gp2"): "0.10"}))
-    assert found.unknown == {"vol-1": "no price for ebs.storage in us-east-1"}
+    assert found.unknown == {"vol-1": "no price for ebs.storage in us-east-1 (volume_type gp3)"}
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,8 @@ def test_explain_shows_every_finding_of_a_resource(audit: Path, finding: Finding
 
 def test_explain_says_when_a_price_is_unknown(audit: Path, finding: Finding) -> None:
     made = as_json.load(audit)
-    line = replace(finding.current_lines[0], unit_price=None, source="unknown")
+    which = (("operation", "RunInstances:0002"), ("tenancy", "default"))
+    line = replace(finding.current_lines[0], unit_price=None, source="unknown", attributes=which)
     blank = replace(
         finding, current_lines=(line,), current_monthly_cost=None, target_monthly_cost=None,
         estimated_monthly_savings=None, components=(Component("ebs:vol-1", None, None),),
@@ -253,6 +254,8 @@ def test_explain_says_when_a_price_is_unknown(audit: Path, finding: Finding) -> 
     audit.write_text(as_json.render(replace(made, findings=(blank,))), encoding="utf-8")
     done = run("explain", "vol-1", "--audit", str(audit))
     assert "no price known" in done.output
+    assert "(operation RunInstances:0002, tenancy default) in " in done.output
+    assert "today not priced\n" in done.output
     assert "savings: not priced" in done.output
 
 

@@ -561,7 +561,7 @@ def _arithmetic(found: Finding) -> None:
         ("today", found.current_lines, found.current_monthly_cost),
         ("target", found.target_lines, found.target_monthly_cost),
     ):
-        click.echo(f"{side} {_usd(total)} a month")
+        click.echo(f"{side} {_usd(total)}{' a month' if total is not None else ''}")
         for line in lines:
             _tell(f"  {_line(line)}")
     current, target = found.current_monthly_cost, found.target_monthly_cost
@@ -598,8 +598,7 @@ def _line(line: PriceLine) -> str:
         for part in (line.source, line.sku, f"as of {line.as_of}" if line.as_of else "", line.note)
         if part
     )
-    which = ", ".join(f"{name} {value}" for name, value in line.attributes)
-    named = f"{line.dimension} ({which})" if which else line.dimension
+    named = f"{line.dimension} ({line.which})" if line.which else line.dimension
     return safe(f"{named} in {line.region}: {line.quantity:f} {line.unit} x {price} ({where})")
 
 
