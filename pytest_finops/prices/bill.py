@@ -215,7 +215,14 @@ def _dimensions(usage: Usage) -> set[str]:
 
 def identify(usage: Usage) -> PriceKey | None:
     """Return what was used, or None if the catalogue does not know it or cannot tell it from something else."""
-    found = set(_candidates(usage))
+    return _identified(usage.usage_type, usage.operation, usage.service)
+
+
+@cache
+def _identified(usage_type: str, operation: str, service: str) -> PriceKey | None:
+    # The bills of an organization's accounts have the same lines, and each is held against hundreds of patterns.
+    zero = Decimal(0)
+    found = set(_candidates(Usage(usage_type, operation, service, zero, zero, zero)))
     return found.pop() if len(found) == 1 else None
 
 
