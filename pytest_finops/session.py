@@ -26,7 +26,7 @@ from .gate import EXIT_BROKEN, closing_line
 from .marks import CONSOLE, MARKER, TARGETS_FIXTURE
 from .plan import Check
 from .reports.text import block, count, safe
-from .resources import Target
+from .resources import GLOBAL, Target
 from .results import Parcel, Row, dumps, loads
 from .rulebook import Rulebook, shipped_checks
 from .rules import Rule
@@ -1013,10 +1013,18 @@ class AuditSession:
             run.close()
             return
         if self.settings.dry_run or self.settings.estimate_cost:
-            blind = [
-                f"could not look: {declaration.call} in {target}: {cell.fault or cell.cut}"
+            lost = [
+                (f"{one.service}.{one.operation} in {one.name}", Target(one.name, GLOBAL), one.service, one.fault)
+                for one in run.discovery.failed
+            ] + [
+                (f"{declaration.call} in {target}", target, declaration.service, fault)
                 for (declaration, target), cell in run.store.cells.items()
-                if (cell.fault or cell.cut) and not declaration.optional
+                if (fault := cell.fault or cell.cut) and not declaration.optional
+            ]  # fmt: skip
+            blind = [
+                f"could not look: {what}: {fault}"
+                for what, target, service, fault in lost
+                if not run.is_expected(target, service, fault)
             ]
             for line in blind:
                 self._say(line, -1)
@@ -1024,7 +1032,7 @@ class AuditSession:
             if nothing and not run.discovery.failed:
                 session.exitstatus = exitstatus
             elif exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-                session.exitstatus = 7 if blind or run.discovery.failed else 0
+                session.exitstatus = 7 if blind else 0
             else:
                 told = (
                     "the prediction lacks what could not be collected" if self._predicted else "no prediction"

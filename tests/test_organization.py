@@ -208,6 +208,10 @@ def test_an_account_that_is_expected_to_refuse_is_a_skip(tmp_path: Path) -> None
     assert [(spot["account_id"], spot["expected"]) for spot in document["blind_spots"]] == [(LOCKED, True)]
     assert document["complete"] is True
 
+    status, output, _, _ = run(tmp_path, "--finops-dry-run", estate=organization(locked=True))
+    assert status == 0, output
+    assert "could not look" not in output
+
 
 def test_units_that_cannot_be_read_are_said_unless_they_are_asked_for(tmp_path: Path) -> None:
     denied = [Fault("error", "organizations", "list_roots")]
