@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,63 +47,85 @@ def main() -> int:
         return compare(server, folder, given)
 
 
+@dataclass(slots=True)
+class Series:
+    """What is measured again and again: a command, its runs, and what the server was asked in the last of them."""
+
+    title: str
+    command: list[str | Path]
+    runs: list[Measured] = field(default_factory=list)
+    asked: dict[str, Any] = field(default_factory=dict)
+
+    def turn(self, server: Server, folder: Path) -> None:
+        """Run once more."""
+        server.ask("reset")
+        self.runs.append(run(self.command, environment(folder, server.url), folder))
+        self.asked = server.ask("report")
+
+    def show(self) -> None:
+        """Print every raw figure but those of the first, unmeasured run."""
+        print(f"{self.title}: {self.asked['requests']} requests, at most {self.asked['in_flight']} in flight")
+        for one in self.measured:
+            print(f"  {one}")
+
+    @property
+    def measured(self) -> list[Measured]:
+        """All but the first run, which warms the server's answers and the peers' own caches."""
+        return self.runs[1:]
+
+    @property
+    def wall(self) -> float:
+        """The median wall time in seconds."""
+        return middle(self.measured).wall
+
+
 def compare(server: Server, folder: Path, given: argparse.Namespace) -> int:
-    """Print every raw figure, then the targets."""
-    env = environment(folder, server.url)
+    """Print every raw figure, then the targets.
+
+    All commands run in turn, round by round: the machine's speed drifts, and every round drifts as a whole.
+    """
     log = folder / "requests.jsonl"
     live = ("--finops-profile", "bench1", "--finops-prices", "offline")
     report = ("--finops-report", f"json:{folder / 'audit.json'}")
 
-    def ours(*more: str) -> tuple[list[Measured], dict[str, Any]]:
-        found = []
-        run(audit(*live, *report, *more), env, folder)  # warms the server's answers, not this process
-        for _ in range(given.runs):
-            server.ask("reset")
-            found.append(run(audit(*live, *report, *more), env, folder))
-            print(f"  {found[-1]}")
-        return found, server.ask("report")
-
-    print("pytest-finops, ten checks:")
-    runs, asked = ours()
+    own = Series("pytest-finops, ten checks", audit(*live, *report))
+    own.turn(server, folder)
     server.ask(f"log {log}")
     document = json.loads((folder / "audit.json").read_text())
-    print(
-        f"  {asked['requests']} requests, at most {asked['in_flight']} in flight, {len(document['findings'])} findings, "
-        f"complete {document['complete']}"
-    )
-    print("start-up (the same command with --co: no request):")
-    starts = [run(audit(*live, "--co"), env, folder) for _ in range(given.runs)]
-    for one in starts:
-        print(f"  {one}")
-    print("bare fetch of the same requests (whole process; the fetch alone in brackets):")
-    bare = []
-    for threads in (8, 16, 32, 64):
-        for _ in range(given.runs):
-            done = run([sys.executable, HERE / "bare_fetch.py", log, server.url, str(threads)], env, folder)
-            alone = json.loads(done.output.splitlines()[-1])
-            bare.append((threads, done.wall))
-            print(f"  {done}  {threads} threads ({alone['wall']:.2f} s wall, {alone['cpu']:.2f} s CPU)")
-    # The median of each thread count, then the best of them.
-    by_threads = {
-        threads: sorted(wall for one, wall in bare if one == threads)[given.runs // 2]
+    print(f"{len(document['findings'])} findings, complete {document['complete']}")
+    start = Series("start-up (the same command with --co)", audit(*live, "--co"))
+    few = Series(f"pytest-finops, -k {SHARED_WITH_CLEANCLOUD!r}", audit(*live, "-k", SHARED_WITH_CLEANCLOUD))
+    bare = [
+        Series(
+            f"bare fetch of the same requests, {threads} threads",
+            [sys.executable, HERE / "bare_fetch.py", log, server.url, str(threads)],
+        )
         for threads in (8, 16, 32, 64)
-    }
-    best = min(by_threads.values())
-    waits = [max(0.0, (count - burst * RATE) / (rate * RATE)) for _, count, rate, burst in asked["buckets"]]
+    ]
+    peers = {} if given.no_peers else {name: command(given, folder) for name, command in COMMANDS.items()}
+    theirs = {name: Series(name, found) for name, found in peers.items() if found}
+    everything = [own, start, few, *bare, *theirs.values()]
+    for _ in range(given.runs + 1):
+        for one in everything:
+            one.turn(server, folder)
+    # The unmeasured run that wrote the log.
+    del own.runs[0]
+    for one in everything:
+        one.show()
+    waits = [
+        max(0.0, (count - burst * RATE) / (rate * RATE)) for _, count, rate, burst in own.asked["buckets"]
+    ]
     limiter = max(waits, default=0.0)
     print(f"the limiter requires {limiter:.2f} s (rate {RATE} of the published ones)")
-    own, start = middle(runs), middle(starts)
+    best = min(one.wall for one in bare)
     bound = 1.3 * max(best, limiter) + start.wall
     verdicts = [
         (f"ours {own.wall:.2f} s <= 1.3 x max(bare {best:.2f}, limiter {limiter:.2f}) + start-up {start.wall:.2f} "
          f"= {bound:.2f} s", own.wall <= bound)
     ]  # fmt: skip
-    if not given.no_peers:
-        verdicts += custodian(server, folder, given, own, asked["requests"])
-        print(f"pytest-finops, -k {SHARED_WITH_CLEANCLOUD!r}:")
-        some, few = ours("-k", SHARED_WITH_CLEANCLOUD)
-        print(f"  {few['requests']} requests")
-        verdicts += cleancloud(server, folder, given, middle(some), few["requests"])
+    for name, ours, times in (("Cloud Custodian", own, 6), ("CleanCloud", few, 3)):
+        if name in theirs:
+            verdicts += verdict(theirs[name], ours, times)
     print("targets:")
     for text, held in verdicts:
         print(f"  {'met   ' if held else 'MISSED'} {text}")
@@ -123,64 +146,34 @@ def install(given: argparse.Namespace, name: str) -> Path | None:
     return folder / "bin"
 
 
-def custodian(
-    server: Server, folder: Path, given: argparse.Namespace, own: Measured, requests: int
-) -> list[tuple[str, bool]]:
-    """Run Cloud Custodian with policies for the same ten checks (``peers/custodian.yml``)."""
+def custodian(given: argparse.Namespace, folder: Path) -> list[str | Path]:
+    """The command of Cloud Custodian with policies for the same ten checks (``peers/custodian.yml``)."""
     commands = install(given, "c7n")
-    if commands is None:
-        return []
-    print(f"Cloud Custodian ({PEERS['c7n']}), policies for the ten checks:")
-    runs = []
-    command: list[str | Path] = [
+    return [] if commands is None else [
         commands / "custodian", "run", "-s", folder / "out", "-r", "us-east-1", "-r", "eu-west-1", "--cache-period", "0",
         HERE / "peers" / "custodian.yml",
     ]  # fmt: skip
-    for turn in range(given.runs + 1):
-        server.ask("reset")
-        done = run(command, environment(folder, server.url), folder)
-        if turn:
-            runs.append(done)
-            print(f"  {done}")
-    asked = server.ask("report")
-    print(f"  {asked['requests']} requests, at most {asked['in_flight']} in flight")
-    return verdict("Custodian", middle(runs), asked["requests"], own, requests, 6)
 
 
-def cleancloud(
-    server: Server, folder: Path, given: argparse.Namespace, own: Measured, requests: int
-) -> list[tuple[str, bool]]:
-    """Run CleanCloud with the rules that we have too; its region detection is warm (cached in the home folder)."""
+def cleancloud(given: argparse.Namespace, folder: Path) -> list[str | Path]:
+    """The command of CleanCloud with the rules that we have too; its region detection is cached in the home folder."""
     commands = install(given, "cleancloud")
-    if commands is None:
-        return []
-    print(f"CleanCloud ({PEERS['cleancloud']}), the shared rules:")
-    runs = []
-    command: list[str | Path] = [
+    return [] if commands is None else [
         commands / "cleancloud", "scan", "--provider", "aws", "--all-regions", "--output", "json", "--no-feedback",
         "--output-file", folder / "cleancloud.json", *(part for rule in SKIPPED for part in ("--skip", rule)),
     ]  # fmt: skip
-    for turn in range(given.runs + 1):
-        server.ask("reset")
-        done = run(command, environment(folder, server.url), folder)
-        if turn:
-            runs.append(done)
-            print(f"  {done}")
-    asked = server.ask("report")
-    print(f"  {asked['requests']} requests, at most {asked['in_flight']} in flight")
-    print(f"  {dict(sorted(asked['operations'].items(), key=lambda pair: -pair[1])[:6])}")
-    return verdict("CleanCloud", middle(runs), asked["requests"], own, requests, 3)
 
 
-def verdict(
-    peer: str, theirs: Measured, their_requests: int, own: Measured, requests: int, times: int
-) -> list[tuple[str, bool]]:
+COMMANDS = {"Cloud Custodian": custodian, "CleanCloud": cleancloud}
+
+
+def verdict(theirs: Series, ours: Series, times: int) -> list[tuple[str, bool]]:
     """The two targets against a peer."""
+    own, others = ours.asked["requests"], theirs.asked["requests"]
     return [
-        (f"requests: ours {requests} <= {peer} {their_requests} / 5 = {their_requests / 5:.0f}",
-         requests * 5 <= their_requests),
-        (f"wall: ours {own.wall:.2f} s <= {peer} {theirs.wall:.2f} s / {times} = {theirs.wall / times:.2f} s",
-         own.wall * times <= theirs.wall),
+        (f"requests: ours {own} <= {theirs.title} {others} / 5 = {others / 5:.0f}", own * 5 <= others),
+        (f"wall: ours {ours.wall:.2f} s <= {theirs.title} {theirs.wall:.2f} s / {times} = {theirs.wall / times:.2f} s",
+         ours.wall * times <= theirs.wall),
     ]  # fmt: skip
 
 
