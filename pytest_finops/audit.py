@@ -111,12 +111,17 @@ class ApiCalls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiUsage:
-    """What the run was predicted to cost and what it did (USD)."""
+    """What the run was predicted to cost and what it did (USD).
+
+    ``repeated_cost`` is the part of ``actual_cost`` that was paid for asking again what was not answered to its end:
+    no prediction holds it.
+    """
 
     predicted_lower: Decimal = Decimal(0)
     predicted_upper: Decimal = Decimal(0)
     predicted_exact: bool = True
     actual_cost: Decimal = Decimal(0)
+    repeated_cost: Decimal = Decimal(0)
     calls: tuple[ApiCalls, ...] = ()
 
 

@@ -243,6 +243,7 @@ def _usage(audits: Sequence[Audit]) -> ApiUsage:
         predicted_upper=sum((one.predicted_upper for one in used), Decimal(0)),
         predicted_exact=all(one.predicted_exact for one in used),
         actual_cost=sum((one.actual_cost for one in used), Decimal(0)),
+        repeated_cost=sum((one.repeated_cost for one in used), Decimal(0)),
         calls=tuple(calls[key] for key in sorted(calls)),
     )
 

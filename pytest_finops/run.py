@@ -876,10 +876,10 @@ class AuditRun:
             blind_spots=spots, accepted=tuple(entry for row in rows for entry in row.accepted),
             api_usage=ApiUsage(
                 predicted_lower=predicted.lower, predicted_upper=predicted.upper, predicted_exact=predicted.exact,
-                actual_cost=self.ledger.total_cost, calls=self.ledger.entries(),
+                actual_cost=self.ledger.total_cost, repeated_cost=self.ledger.repeated, calls=self.ledger.entries(),
             ),
             prices=self._usage(), gate=judged, upkeep=kept,
-            warnings=(*dict.fromkeys(self.said), *self._paid_again(), *self._price_warnings(), *upkeep.warnings(kept, whole=not self.settings.shard)),
+            warnings=(*dict.fromkeys(self.said), *self._price_warnings(), *upkeep.warnings(kept, whole=not self.settings.shard)),
         )  # fmt: skip
         return self.audit
 
@@ -927,11 +927,6 @@ class AuditRun:
             **shard, "rules": sorted({key[0] for key in self.rows} | self.elsewhere), "args": [str(arg) for arg in self.config.args],
             "options": chosen, "targets": sorted({f"{t.account_id}/{t.region}" for t in self.targets}),
         }  # fmt: skip
-
-    def _paid_again(self) -> list[str]:
-        again = self.ledger.repeated
-        text = f"what was not answered to its end was paid again: {again.normalize():f} USD beside the prediction"
-        return [text] if again else []
 
     def _price_warnings(self) -> list[str]:
         return [f"prices: {text}" for text in (self._prices.warnings() if self._prices else ())]

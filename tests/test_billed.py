@@ -431,9 +431,7 @@ def test_a_bill_that_cannot_be_read_is_a_warning_and_no_zero(tmp_path: Path, fau
 
     assert (status, document["complete"], document["blind_spots"]) == (1, True, []), output
     assert savings(document) == [("6.40", "6.40", "6.40")] * 2
-    warning, *others = document["warnings"]
-    # What is no answer is asked again, and paid again.
-    assert all("was paid again" in other for other in others)
+    (warning,) = document["warnings"]
     assert warning.startswith(f"{ACCOUNT}: what resources were billed caps no saving there: {CALL}: ")
     assert cure in warning
     texts = [text for one in document["findings"] for text in one["evidence"][BILLED].values()]

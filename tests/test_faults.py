@@ -489,8 +489,9 @@ def test_what_is_paid_again_is_said_beside_the_prediction(tmp_path: Path) -> Non
     assert status == 0, output
     usage = document["api_usage"]
     assert (usage["predicted"]["upper"], usage["actual_cost"]) == ("0.00003", "0.00006")
-    said = "what was not answered to its end was paid again: 0.00003 USD beside the prediction"
-    assert said in document["warnings"]
+    # Not a warning: a replay of the same answers pays nothing, and is the same audit.
+    assert (usage["repeated_cost"], document["warnings"]) == ("0.00003", [])
+    assert "$0.00003 of it for asking again what was not answered to its end" in output
 
 
 def test_what_passes_leaves_no_trace_but_in_the_ledger(tmp_path: Path) -> None:

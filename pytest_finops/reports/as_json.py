@@ -243,6 +243,7 @@ def to_builtins(audit: Audit) -> dict[str, Any]:
                 "exact": usage.predicted_exact,
             },
             "actual_cost": plain(usage.actual_cost),
+            "repeated_cost": plain(usage.repeated_cost),
             "calls": [dataclasses.asdict(call) | {"cost": plain(call.cost)} for call in usage.calls],
         },
         "prices": {
@@ -396,10 +397,14 @@ class _Reader:
         row = self.mapping(value, "api_usage", ("predicted", "actual_cost", "calls"))
         predicted = self.mapping(row["predicted"], "api_usage.predicted", ("lower", "upper", "exact"))
         flat = {f"predicted_{key}": item for key, item in predicted.items()} | {
-            "actual_cost": row["actual_cost"]
+            "actual_cost": row["actual_cost"],
+            "repeated_cost": row.get("repeated_cost", "0"),
         }
         usage = self.convert(
-            flat, ApiUsage, "api_usage", ("predicted_lower", "predicted_upper", "actual_cost")
+            flat,
+            ApiUsage,
+            "api_usage",
+            ("predicted_lower", "predicted_upper", "actual_cost", "repeated_cost"),
         )
         calls = self.rows(row, "calls", ApiCalls, money=("cost",), place="api_usage.")
         return dataclasses.replace(usage, calls=calls)

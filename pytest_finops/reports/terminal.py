@@ -211,6 +211,13 @@ def _made(shown: View) -> list[str]:
     return [
         "",
         f"  API cost: {small_money(usage.actual_cost)}; predicted {predicted}",
+        *(
+            [
+                f"    {small_money(usage.repeated_cost)} of it for asking again what was not answered to its end"
+            ]
+            if usage.repeated_cost
+            else []
+        ),
         f"  API calls: {shown.call_count:,}"
         + (
             f", {shown.throttled:,} throttled, {shown.retried:,} retried"
