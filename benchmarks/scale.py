@@ -29,13 +29,9 @@ def main() -> int:
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {machine()}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if given.which == "live":
-            return live(folder, given.latency)
-        return (
-            resources(folder, given.latency)
-            if given.which == "resources"
-            else organization(folder, given.accounts)
-        )
+        if given.which == "organization":
+            return organization(folder, given.accounts)
+        return {"resources": resources, "live": live}[given.which](folder, given.latency)
 
 
 def resources(folder: Path, latency: str) -> int:

@@ -48,6 +48,11 @@ class Login:
     keys: tuple[str, str] | None = None
     endpoint: str | None = None
 
+    @property
+    def source(self) -> Login:
+        """The login that a role is assumed from; itself where there is no role."""
+        return replace(self, role=None, external_id=None)
+
 
 @functools.lru_cache(maxsize=4096)
 def _timestamp(value: Any) -> datetime:
@@ -109,7 +114,7 @@ class Aws:
 
         :raises CollectError: when the profile does not exist.
         """
-        source = replace(login, role=None, external_id=None)
+        source = login.source
         with self._lock:
             if source not in self._sessions:
                 self._sessions[source] = self._new_session(source)
@@ -161,7 +166,7 @@ class Aws:
         """Return credentials that assume the role of ``login`` when they are needed, and again before they end."""
         from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 
-        source = replace(login, role=None, external_id=None)
+        source = login.source
         assert login.role is not None
         self.guard.allow_role(login.role)
         extra = {"RoleSessionName": f"pytest-finops-{self.run_id}"}
